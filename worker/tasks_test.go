@@ -1,0 +1,200 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/carillon-io/carillon"
+	"github.com/carillon-io/carillon/store"
+)
+
+// bench is tasks over fakes, running.
+type bench struct {
+	*tasks
+	segments *fakeSegments
+	loops    *fakeLoops
+	stop     func() // and wait
+
+	mu   sync.Mutex
+	gone []carillon.Task
+}
+
+func startTasks(t *testing.T, segments *fakeSegments) *bench {
+	t.Helper()
+	b := &bench{segments: segments, loops: &fakeLoops{}}
+	b.tasks = &tasks{
+		store: segments, newLoop: b.loops.new, lanes: 2, capacity: 100, every: time.Second, log: quiet(),
+		retired: func(task carillon.Task) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.gone = append(b.gone, task)
+		},
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.run(ctx)
+	}()
+	b.stop = sync.OnceFunc(func() {
+		cancel()
+		<-done
+	})
+	t.Cleanup(b.stop)
+	return b
+}
+
+// heldTasks are the tasks whose lease is held.
+func (b *bench) heldTasks() []string {
+	var out []string
+	for _, s := range b.statuses() {
+		out = append(out, s.Task.String())
+	}
+	return out
+}
+
+func TestTasksRunAllThatThereIs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := startTasks(t, &fakeSegments{slots: 2, segments: []store.Segment{segment(0, 0, true, 1), segment(1, 0, true, 1)}})
+		synctest.Wait()
+		require.Equal(t, []string{"fire/0/0/0", "fire/0/0/1", "fire/0/1/0", "fire/0/1/1", "sweep/0/0/0", "sweep/0/1/0"},
+			b.heldTasks())
+
+		// Somebody else opens a segment: it is swept too, within a second. Somebody else retires one: its sweeper goes.
+		b.segments.set(segment(0, 0, false, 1), segment(0, 1, true, 0))
+		pass(time.Second)
+		require.Equal(t, []string{"fire/0/0/0", "fire/0/0/1", "fire/0/1/0", "fire/0/1/1", "sweep/0/0/0", "sweep/0/0/1"},
+			b.heldTasks())
+
+		b.stop()
+		require.Len(t, b.loops.released, 7, "all leases are handed back")
+	})
+}
+
+func TestTasksOpenASegmentThatIsFull(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := startTasks(t, &fakeSegments{slots: 1, segments: []store.Segment{segment(0, 0, true, 99)}})
+		pass(2500 * time.Millisecond)
+		require.Empty(t, b.segments.opened)
+		b.segments.set(segment(0, 0, true, 100))
+		pass(2 * time.Second)
+		require.Equal(t, []store.Partition{{Slot: 0, Segment: 0}}, b.segments.opened)
+		require.Contains(t, b.heldTasks(), "sweep/0/0/1")
+		require.Contains(t, b.heldTasks(), "sweep/0/0/0", "what is in the sealed one has to be swept")
+		require.Empty(t, b.segments.retired, "it is not empty")
+	})
+}
+
+func TestTasksRetireASegmentThatHasDrained(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := startTasks(t, &fakeSegments{slots: 1, segments: []store.Segment{segment(0, 0, false, 0), segment(0, 1, true,
+			0)}})
+		pass(2500 * time.Millisecond)
+		require.Equal(t, []store.Partition{{Slot: 0, Segment: 0}}, b.segments.retired,
+			"only a sealed one is retired, and once")
+		require.Equal(t, []carillon.Task{sweepTask(0, 0)}, b.gone)
+		require.NotContains(t, b.heldTasks(), "sweep/0/0/0")
+		require.Contains(t, b.heldTasks(), "sweep/0/0/1")
+	})
+}
+
+func TestTasksLeaveSegmentsToWhoeverSweepsThem(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		segments := &fakeSegments{slots: 1, segments: []store.Segment{segment(0, 0, false, 0), segment(0, 1, true, 1000)}}
+		b := &bench{segments: segments, loops: &fakeLoops{held: true}}
+		b.tasks = &tasks{store: segments, newLoop: b.loops.new, lanes: 1, capacity: 100, every: time.Second, log: quiet()}
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { b.run(ctx) })
+		pass(10 * time.Second)
+		require.Empty(t, segments.opened)
+		require.Empty(t, segments.retired)
+		require.Empty(t, b.heldTasks())
+		cancel()
+		running.Wait()
+	})
+}
+
+func TestTasksTryAgainWhenALeaseIsLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := startTasks(t, &fakeSegments{slots: 1, segments: []store.Segment{segment(0, 0, true, 1)}})
+		synctest.Wait()
+		task := fireTask(0, 1)
+		for _, err := range []error{store.ErrLeaseLost, errors.New("something else")} {
+			before := b.loops.of(task)
+			lease := before.Status().Lease
+			runner, found := b.Lookup(task, lease)
+			require.True(t, found)
+			before.fail <- err
+			<-runner.Done()
+			_, found = b.Lookup(task, lease)
+			require.False(t, found, "the old lease is no longer held")
+			pass(time.Second)
+			after := b.loops.of(task).Status().Lease
+			require.NotEqual(t, lease, after)
+			_, found = b.Lookup(task, after)
+			require.True(t, found)
+		}
+		_, found := b.Lookup(task, "")
+		require.False(t, found)
+		_, found = b.Lookup(fireTask(7, 0), "1:x")
+		require.False(t, found)
+	})
+}
+
+func TestTasksGoOnWhileTheStoreIsAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := startTasks(t, &fakeSegments{slots: 1, err: errors.New("away")})
+		pass(5 * time.Second)
+		require.Equal(t, []string{"fire/0/0/0", "fire/0/0/1"}, b.heldTasks(), "lanes are known without asking")
+		b.segments.set(segment(0, 0, true, 1))
+		b.segments.setError(nil)
+		pass(2 * time.Second)
+		require.Contains(t, b.heldTasks(), "sweep/0/0/0")
+		b.segments.setError(errors.New("away again"))
+		pass(5 * time.Second)
+		require.Contains(t, b.heldTasks(), "sweep/0/0/0")
+	})
+}
+
+func TestTasksWaitForWhatIsStopping(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := startTasks(t, &fakeSegments{slots: 1, segments: []store.Segment{segment(0, 0, true, 1), segment(0, 1, true, 1)}})
+		slow := make(chan struct{})
+		b.loops.mu.Lock()
+		b.loops.slow = slow
+		b.loops.mu.Unlock()
+		synctest.Wait()
+		b.segments.set(segment(0, 1, true, 1)) // the sweeper of the other one leaves, slowly
+		pass(2 * time.Second)
+		stopped := make(chan struct{})
+		go func() {
+			defer close(stopped)
+			b.stop()
+		}()
+		synctest.Wait()
+		select {
+		case <-stopped:
+			require.Fail(t, "it did not wait")
+		default:
+		}
+		close(slow)
+		<-stopped
+		require.Len(t, b.loops.released, 4)
+		require.True(t, slices.Contains(b.loops.released, sweepTask(0, 0)))
+	})
+}
