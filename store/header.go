@@ -14,9 +14,11 @@ const (
 	flagApart   = 1 << 1 // the payload lies in body
 	flagNamed   = 1 << 2 // a content hash follows the client id
 	flagMailbox = 1 << 3 // the target is a mailbox: nobody has to decode the record
+	flagStray   = 1 << 4 // until when a delivery of an earlier holder may arrive follows the content hash
 
 	headerSize  = 28 // up to the client id, with its length
 	contentSize = 8
+	straySize   = 6
 
 	// bodyThreshold is the largest payload that lies in the record itself: scripts copy records to look at their header.
 	bodyThreshold = 1 << 10
@@ -71,6 +73,12 @@ func parseHeader(raw string) (header, error) {
 		}
 		h.hash = []byte(raw[at : at+contentSize])
 		at += contentSize
+	}
+	if h.is(flagStray) {
+		at += straySize
+	}
+	if len(raw) < at {
+		return header{}, fmt.Errorf("a record of %d bytes is too short", len(raw))
 	}
 	h.record = raw[at:]
 	return h, nil

@@ -247,7 +247,7 @@ func (h *header) withPayload(payload []byte) (*content, error) {
 		return nil, err
 	}
 	record.Payload, record.PayloadSize = payload, 0
-	c := &content{flags: h.flags &^ (flagApart | flagDead), client: h.clientID, hash: h.hash}
+	c := &content{flags: h.flags &^ (flagApart | flagDead | flagStray), client: h.clientID, hash: h.hash}
 	return c, c.setRecord(record)
 }
 

@@ -1,5 +1,5 @@
--- cancel: removes timers that are pending, due or dead. What is claimed cannot be called back until the deadline of its
--- attempt has passed.
+-- cancel: removes timers that are pending, due or dead. What is claimed, or has a stray delivery, cannot be called back until
+-- the deadline of that has passed.
 --
 -- KEYS: 1 req:<request id>, 2 rec, 3 body, 4 inflight, 5 count, 6 events, 7 done:<minute>, 8 seg, 9 dead,
 --       10.. due:<segment>:<window>
@@ -22,7 +22,7 @@ for i = 5, #ARGV do
     status = 'V'
   else
     local c = redis.call('HGET', KEYS[4], unique)
-    if c and deadline_of(c) > now then status = 'L' end
+    if c and deadline_of(c) > now or stray_until(r) > now then status = 'L' end
   end
   if status == 'C' then
     redis.call('HDEL', KEYS[2], unique)

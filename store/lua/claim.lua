@@ -71,9 +71,12 @@ for k = 1, n do
         if has(r, APART) then payloads[#payloads + 1] = redis.call('HGET', KEYS[3], unique) or '' end
       end
       if status == 'K' or status == 'X' then
-        -- A claim of an earlier holder may still be under way: its deadline stands until it has passed.
         local deadline = now + u16(what, 19) * 65536 + u16(what, 21)
-        if c then deadline = math.max(deadline, deadline_of(c)) end
+        if c and holder_of(c) == token then
+          deadline = math.max(deadline, deadline_of(c))
+        elseif c and deadline_of(c) > now then
+          r = with_stray(r, deadline_of(c))
+        end
         claims[#claims + 1] = unique
         claims[#claims + 1] = sub(r, 1, 6) .. p48(deadline) .. token
         updates[#updates + 1] = unique

@@ -3,11 +3,11 @@
 -- KEYS, ARGV: those of the script that follows; it has none of its own. Returns nothing.
 --
 -- A record is: version 6 | ref 3 | incarnation 6 | segment 3 | flags 1 | due 6 | attempts 2 | length of client 1 | client |
--- (8 bytes content hash if named) | protobuf. All integers are big-endian; due is in milliseconds since 1970.
+-- (content hash 8 if NAMED) | (stray until 6 if STRAY) | protobuf. All integers are big-endian; due is in milliseconds since 1970.
 -- An index entry (member of a due set) is: unique 9 | ref 3, and its score is due.
 -- An entry of the fire queue has one field, e: unique 9 | ref 3 | due 6.
 local byte, char, sub, floor = string.byte, string.char, string.sub, math.floor
-local DEAD, APART, NAMED = 1, 2, 4
+local DEAD, APART, NAMED, STRAY = 1, 2, 4, 16
 
 local time = redis.call('TIME')
 local now_us = time[1] * 1000000 + time[2] --@clock
@@ -41,6 +41,17 @@ local function due_of(r) return u48(r, 20) end
 local function attempts_of(r) return u16(r, 26) end
 local function client_of(r) return sub(r, 29, 28 + byte(r, 28)) end
 local function has(r, flag) return floor(byte(r, 19) / flag) % 2 == 1 end
+
+-- A delivery is a stray when its lane lost its lease in the middle of it, and somebody else has claimed the timer since: nobody
+-- can call it back, or knows whether it has ended. It may reach its target until the deadline of its claim.
+local function behind_hash(r) return 29 + byte(r, 28) + (has(r, NAMED) and 8 or 0) end
+local function stray_until(r) return has(r, STRAY) and u48(r, behind_hash(r)) or 0 end
+local function protobuf_at(r) return behind_hash(r) + (has(r, STRAY) and 6 or 0) end
+local function with_stray(r, deadline)
+  local at = behind_hash(r)
+  return sub(r, 1, 18) .. char(byte(r, 19) + (has(r, STRAY) and 0 or STRAY)) .. sub(r, 20, at - 1) ..
+    p48(math.max(deadline, stray_until(r))) .. sub(r, protobuf_at(r))
+end
 
 -- A claim in the inflight hash is: version 6 | deadline 6 | lane token.
 local function deadline_of(c) return u48(c, 7) end

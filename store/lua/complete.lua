@@ -45,7 +45,7 @@ for k = 1, n do
       fired = fired + 1
       table.insert(events.f, unique)
     elseif kind == 'D' then
-      local at = 29 + byte(r, 28) + (has(r, NAMED) and 8 or 0)
+      local at = protobuf_at(r)
       local record = ARGV[i + 2] ~= '' and ARGV[i + 2] or sub(r, at)
       redis.call('HSET', KEYS[2], unique, sub(r, 1, 18) .. char(byte(r, 19) + DEAD) .. sub(r, 20, at - 1) .. record)
       redis.call('ZADD', KEYS[12], now, unique)
@@ -56,7 +56,7 @@ for k = 1, n do
       local due, attempts = sub(what, 17, 22), attempts_of(r)
       if kind == 'P' then attempts = math.max(attempts - 1, 0) end
       local ref = p24(v)
-      local at = 29 + byte(r, 28) + (has(r, NAMED) and 8 or 0)
+      local at = protobuf_at(r)
       redis.call('HSET', KEYS[2], unique, p48(v) .. ref .. incarnation_of(r) .. p24(tonumber(ARGV[8])) .. sub(r, 19, 19) ..
         due .. p16(attempts) .. sub(r, 28, at - 1) .. (ARGV[i + 2] ~= '' and ARGV[i + 2] or sub(r, at)))
       local ms = u48(due, 1)

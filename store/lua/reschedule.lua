@@ -17,7 +17,7 @@ local r = redis.call('HGET', KEYS[2], unique)
 if not r or has(r, DEAD) ~= (ARGV[10] == 'D') then return {now_us, 'N'} end
 if sub(r, 1, 6) ~= ARGV[2] then return {now_us, 'V'} end
 local claim = redis.call('HGET', KEYS[5], unique)
-if claim and deadline_of(claim) > now then return {now_us, 'L'} end
+if claim and deadline_of(claim) > now or stray_until(r) > now then return {now_us, 'L'} end
 local open = redis.call('HGET', KEYS[6], 'open')
 if open ~= ARGV[5] then return {now_us, 'SEGMENT', open} end
 

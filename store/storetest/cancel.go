@@ -75,6 +75,53 @@ var cancelCases = []testCase{
 		f.advance(claimTimeout)
 		require.NoError(f, f.cancel(byID(id)))
 	}},
+	{"a stray delivery outlives its claim", store.Options{}, func(f *fixture) {
+		spec := f.spec(0)
+		spec.Name = "n"
+		first := f.lane()
+		id, e := first.due(spec)
+		first.take(e) // until now + 30 s; it freezes in the middle of the delivery
+		f.lapse()
+		second := f.lane()
+		require.Len(f, second.adopt(), 1)
+		_, firing := second.take(e)
+		require.True(f, second.complete(e, firing, store.CompleteRetry, f.in(time.Second).UnixMilli()))
+		require.Equal(f, carillon.StateDue, f.state(id))
+
+		tooLate := func() {
+			f.Helper()
+			require.ErrorIs(f, f.cancel(byID(id)), carillon.ErrTooLate)
+			_, err := f.Reschedule(f.Context(), carillon.RescheduleTimerInput{TimerRef: byID(id), FireAt: f.in(time.Hour)})
+			require.ErrorIs(f, err, carillon.ErrTooLate)
+		}
+		tooLate()
+		f.advance(2 * time.Second)
+		e = second.readOne()
+		_, firing = second.take(e)
+		require.True(f, second.complete(e, firing, store.CompleteRetry, f.in(-time.Second).UnixMilli()), "the next attempt forgets nothing either")
+		tooLate()
+		f.advance(claimTimeout)
+		_, err := f.Reschedule(f.Context(), carillon.RescheduleTimerInput{TimerRef: byID(id), FireAt: f.in(time.Hour)})
+		require.NoError(f, err)
+		info := f.describe(byID(id))
+		require.Equal(f, "n", info.Name)
+		require.Equal(f, carillon.StatePending, info.State)
+		require.NoError(f, f.cancel(byID(id)))
+	}},
+	{"a stray delivery of a timer that was given up", store.Options{}, func(f *fixture) {
+		first := f.lane()
+		id, e := first.due(f.spec(0))
+		first.take(e)
+		f.lapse()
+		second := f.lane()
+		require.Len(f, second.adopt(), 1)
+		_, firing := second.take(e)
+		require.True(f, second.complete(e, firing, store.CompleteDead, 0))
+		require.Equal(f, carillon.StateDead, f.state(id))
+		require.ErrorIs(f, f.cancel(byID(id)), carillon.ErrTooLate)
+		f.advance(claimTimeout)
+		require.NoError(f, f.cancel(byID(id)))
+	}},
 	{"by name", store.Options{Slots: 4}, func(f *fixture) {
 		f.create(f.named("n", time.Hour))
 		require.NoError(f, f.cancel(byName("n")))
