@@ -199,6 +199,11 @@ func TestKilledRedisLosesNothingAcknowledged(t *testing.T) {
 	if faults() {
 		rounds = 20
 	}
+	killRedis(t, rounds)
+}
+
+func killRedis(t *testing.T, rounds int) check.Report {
+	t.Helper()
 	server := redistest.Start(t, redistest.Options{Fsync: "always"})
 	g := harness.NewGroupOn(t, harness.Parts{RedisURL: server.URL()}, store.Options{Slots: 4}, starterOptions)
 	hooks := startWebhooks(t, g)
@@ -209,26 +214,7 @@ func TestKilledRedisLosesNothingAcknowledged(t *testing.T) {
 	stop := make(chan struct{})
 	var creating sync.WaitGroup
 	for range 4 {
-		creating.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				specs := spread(g.Store.Clock(0).Now().Add(200*time.Millisecond), 50, 2*time.Second, hooks.URL)
-				results, _ := g.Direct.CreateAll(context.Background(), specs) // each answer says for itself
-				for i, r := range results {
-					if r.Error == nil && !r.TimerID.IsZero() {
-						effects := check.ExactlyOnce
-						if specs[i].Target.Mailbox == nil {
-							effects = check.AtLeastOnce
-						}
-						g.Ledger.Asked(r.TimerID, r.FireAt, effects)
-					}
-				}
-			}
-		})
+		creating.Go(func() { createUntil(g, hooks.URL, stop) })
 	}
 	for round := range rounds {
 		before := g.Ledger.Count()
@@ -244,6 +230,31 @@ func TestKilledRedisLosesNothingAcknowledged(t *testing.T) {
 	r := g.Ledger.Report(g.Store.Clock(0).Error())
 	t.Log(r)
 	require.Empty(t, withoutStrangers(r.Broken))
+	return r
+}
+
+// createUntil creates some 500 timers a second, straight in the store, and writes down those that are acknowledged.
+func createUntil(g *harness.Group, url string, stop <-chan struct{}) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+		}
+		specs := spread(g.Store.Clock(0).Now().Add(200*time.Millisecond), 50, 2*time.Second, url)
+		results, _ := g.Direct.CreateAll(context.Background(), specs) // each answer says for itself
+		for i, r := range results {
+			if r.Error == nil && !r.TimerID.IsZero() {
+				effects := check.ExactlyOnce
+				if specs[i].Target.Mailbox == nil {
+					effects = check.AtLeastOnce
+				}
+				g.Ledger.Asked(r.TimerID, r.FireAt, effects)
+			}
+		}
+	}
 }
 
 // withoutStrangers leaves out timers that were received and never acknowledged: their create's answer was lost with Redis.

@@ -51,12 +51,13 @@ const (
 	blockedPoolSize = 1024 // a limit: connections are made when they are needed
 )
 
-// forBlocking is a client like the given one with a pool of its own. One of a kind that is not known serves for both.
+// forBlocking is a client like the given one with a pool of its own, that sends each command once: a read whose answer was
+// lost has taken messages all the same, and its caller has to know. One of a kind that is not known serves for both.
 func forBlocking(client redis.UniversalClient) redis.UniversalClient {
 	switch c := client.(type) {
 	case *redis.Client:
 		o := *c.Options()
-		o.PoolSize, o.MinIdleConns = blockedPoolSize, 0
+		o.PoolSize, o.MinIdleConns, o.MaxRetries = blockedPoolSize, 0, -1
 		return redis.NewClient(&o)
 	case *redis.ClusterClient:
 		o := *c.Options()

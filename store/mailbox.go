@@ -122,9 +122,11 @@ func (m *Mailbox) readEach(ctx context.Context, consumer string, limit int, from
 	answers := make([]*redis.XStreamSliceCmd, len(m.store.slots))
 	_, err := m.store.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, sl := range m.store.slots {
-			answers[i] = p.XReadGroup(ctx, &redis.XReadGroupArgs{
-				Group: m.group, Consumer: consumer, Count: int64(limit), Block: -1, Streams: []string{sl.keys.mailbox(m.client), from},
-			})
+			answers[i] = redis.NewXStreamSliceCmd(ctx,
+				"xreadgroup", "group", m.group, consumer, "count", limit, "streams", sl.keys.mailbox(m.client), from)
+			if err := p.Process(ctx, readOnce{answers[i]}); err != nil {
+				return err
+			}
 		}
 		return nil
 	})
@@ -147,6 +149,19 @@ func (m *Mailbox) readEach(ctx context.Context, consumer string, limit int, from
 	return out, nil
 }
 
+// What takes messages is sent once: were the client to send it again after a lost answer, the messages of that answer would
+// lie with the consumer and nobody would know. As it is, the caller gets an error, and resumes.
+type (
+	readOnce  struct{ *redis.XStreamSliceCmd }
+	claimOnce struct{ *redis.XAutoClaimCmd }
+)
+
+// NoRetry is asked by the client.
+func (readOnce) NoRetry() bool { return true }
+
+// NoRetry is asked by the client.
+func (claimOnce) NoRetry() bool { return true }
+
 // readError makes the mailbox ready again should Redis have lost it.
 func (m *Mailbox) readError(ctx context.Context, err error) error {
 	out := redisError("read mailbox", err)
@@ -167,9 +182,11 @@ func (m *Mailbox) Claim(ctx context.Context, consumer string, idle time.Duration
 	answers := make([]*redis.XAutoClaimCmd, len(m.store.slots))
 	_, err := m.store.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, sl := range m.store.slots {
-			answers[i] = p.XAutoClaim(ctx, &redis.XAutoClaimArgs{
-				Stream: sl.keys.mailbox(m.client), Group: m.group, Consumer: consumer, MinIdle: idle, Start: "0", Count: int64(limit),
-			})
+			answers[i] = redis.NewXAutoClaimCmd(ctx,
+				"xautoclaim", sl.keys.mailbox(m.client), m.group, consumer, idle.Milliseconds(), "0", "count", limit)
+			if err := p.Process(ctx, claimOnce{answers[i]}); err != nil {
+				return err
+			}
 		}
 		return nil
 	})

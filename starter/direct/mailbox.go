@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"iter"
 	"os"
 	"sync"
@@ -66,7 +65,7 @@ func (o MailboxOptions) withDefaults() (MailboxOptions, error) {
 
 // Mailbox is a consumer of a client's mailbox. Consumers of a group share its messages; each message is with one of them
 // until it is acknowledged, or until that consumer has had it for too long. So a message whose consumer dies is received
-// again: Message.Key tells.
+// again: Message.Key tells. What was in an answer that Redis gave and the network lost is received at the next try.
 //
 // Receive is for one goroutine at a time; Ack may be called from any.
 type Mailbox struct {
@@ -74,9 +73,53 @@ type Mailbox struct {
 	box *store.Mailbox
 
 	mu      sync.Mutex
-	resumed bool            // what this consumer had before has been received
-	handed  map[string]bool // what Resume has returned: it would return it again until it is acknowledged
-	looked  time.Time       // when messages of others were looked for
+	resumed bool      // nothing lies with this consumer that it has not been given
+	looked  time.Time // when messages of others were looked for
+
+	handed handed
+}
+
+// handed is what a consumer has been given and has not acknowledged: its own messages, but for those in answers that were lost.
+type handed struct {
+	sync.Mutex
+
+	messages map[place]bool
+}
+
+// place is where a message lies.
+type place struct {
+	slot int
+	id   string
+}
+
+func placeOf(msg *Message) place { return place{slot: msg.Slot, id: msg.ID} }
+
+// give marks messages as given, and returns those that were not.
+func (h *handed) give(messages []Message) []Message {
+	h.Lock()
+	defer h.Unlock()
+	var out []Message
+	for _, msg := range messages {
+		if at := placeOf(&msg); !h.messages[at] {
+			h.messages[at] = true
+			out = append(out, msg)
+		}
+	}
+	return out
+}
+
+func (h *handed) forget(messages []Message) {
+	h.Lock()
+	defer h.Unlock()
+	for _, msg := range messages {
+		delete(h.messages, placeOf(&msg))
+	}
+}
+
+func (h *handed) len() int {
+	h.Lock()
+	defer h.Unlock()
+	return len(h.messages)
 }
 
 // OpenMailbox opens a client's mailbox. It needs the store, as everything in this package does. It fails with
@@ -90,7 +133,7 @@ func OpenMailbox(ctx context.Context, s *store.Redis, o MailboxOptions) (*Mailbo
 	if err != nil {
 		return nil, err
 	}
-	return &Mailbox{o: o, box: box, handed: map[string]bool{}, looked: time.Now()}, nil
+	return &Mailbox{o: o, box: box, handed: handed{messages: map[place]bool{}}, looked: time.Now()}, nil
 }
 
 // Clock tells the store's time: the lateness of a message is measured by it.
@@ -118,11 +161,19 @@ func (m *Mailbox) Receive(ctx context.Context) ([]Message, error) {
 	}
 }
 
-func (m *Mailbox) next(ctx context.Context) ([]Message, error) {
+func (m *Mailbox) next(ctx context.Context) (out []Message, err error) {
+	defer func() {
+		if err != nil {
+			m.resumed = false // the answer may have been lost on its way, with messages in it that are ours now
+		}
+	}()
 	if !m.resumed {
-		out, err := m.resume(ctx)
-		if err != nil || len(out) > 0 {
-			return out, err
+		all, err := m.box.Resume(ctx, m.o.Consumer, m.o.Batch+m.handed.len())
+		if err != nil {
+			return nil, err
+		}
+		if out := m.handed.give(all); len(out) > 0 {
+			return out, nil
 		}
 		m.resumed = true
 	}
@@ -130,35 +181,22 @@ func (m *Mailbox) next(ctx context.Context) ([]Message, error) {
 		m.looked = time.Now()
 		out, err := m.box.Claim(ctx, m.o.Consumer, m.o.Idle, m.o.Batch)
 		if err != nil || len(out) > 0 {
+			m.handed.give(out) // those that it had before come once more
 			return out, err
 		}
 	}
-	return m.box.Read(ctx, m.o.Consumer, m.o.Batch, wait)
-}
-
-// resume receives what the consumer had before. What has been handed out and is not acknowledged yet is left out.
-func (m *Mailbox) resume(ctx context.Context) ([]Message, error) {
-	all, err := m.box.Resume(ctx, m.o.Consumer, m.o.Batch+len(m.handed))
-	if err != nil {
-		return nil, err
-	}
-	var out []Message
-	for _, msg := range all {
-		at := fmt.Sprintf("%d/%s", msg.Slot, msg.ID)
-		if !m.handed[at] {
-			m.handed[at] = true
-			out = append(out, msg)
-		}
-	}
-	if len(out) == 0 {
-		m.handed = nil
-	}
-	return out, nil
+	out, err = m.box.Read(ctx, m.o.Consumer, m.o.Batch, wait)
+	m.handed.give(out)
+	return out, err
 }
 
 // Ack says that messages have been worked off, and removes them from the mailbox.
 func (m *Mailbox) Ack(ctx context.Context, messages ...Message) error {
-	return m.box.Ack(ctx, messages...)
+	if err := m.box.Ack(ctx, messages...); err != nil {
+		return err
+	}
+	m.handed.forget(messages)
+	return nil
 }
 
 // Messages goes through the messages as they come, until the loop ends, ctx ends, or something fails. Each has to be

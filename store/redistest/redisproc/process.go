@@ -136,8 +136,8 @@ func (p *Process) Stop() error {
 	return p.end(terminate)
 }
 
-// Restart starts the server again on the same port and directory, after stopping it if it runs, and returns when it has
-// loaded its data and answers.
+// Restart starts the server again on the same port and directory, after stopping it if it runs and repairing the append-only
+// file that a crash may have left, and returns when it has loaded its data and answers.
 func (p *Process) Restart(ctx context.Context) error {
 	if err := p.Stop(); err != nil {
 		return err
@@ -149,6 +149,9 @@ func (p *Process) Restart(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, errors.New("the server does not answer in time"))
 	defer cancel()
+	if err := p.repair(ctx); err != nil {
+		return err
+	}
 	if err := p.spawn(); err != nil {
 		return err
 	}
