@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/carillon-io/carillon/internal/aof"
 )
 
 const (
@@ -71,6 +73,9 @@ func newRealRedis(
 	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
 	// A child of the child, which rewrites the append-only file, holds the output open for longer than its parent lives.
 	r.cmd.WaitDelay = time.Second
+	if err := aof.Repair(ctx, binary.path, dir); err != nil { // it may have crashed
+		return nil, fmt.Errorf("redis: %w", err)
+	}
 	if err := r.start(); err != nil {
 		return nil, fmt.Errorf("redis: run %s: %w", binary.path, err)
 	}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/carillon-io/carillon/internal/aof"
 )
 
 // How long a server may take to come up and to go, whatever the caller's context allows.
@@ -149,7 +151,7 @@ func (p *Process) Restart(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, errors.New("the server does not answer in time"))
 	defer cancel()
-	if err := p.repair(ctx); err != nil {
+	if err := aof.Repair(ctx, p.cfg.Binary, p.dir); err != nil {
 		return err
 	}
 	if err := p.spawn(); err != nil {
