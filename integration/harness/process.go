@@ -15,19 +15,23 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// workerBinary builds carillon-worker once for the test binary. The folder goes with the process's temporary files.
-var workerBinary = sync.OnceValues(func() (string, error) {
+// workerBinary builds carillon-worker once for the test binary.
+var workerBinary = sync.OnceValues(func() (string, error) { return buildWorker() })
+
+// buildWorker builds carillon-worker. The folder goes with the process's temporary files.
+func buildWorker(flags ...string) (string, error) {
 	dir, err := os.MkdirTemp("", "carillon-worker-")
 	if err != nil {
 		return "", err
 	}
 	path := filepath.Join(dir, "carillon-worker")
-	out, err := exec.Command("go", "build", "-o", path, "github.com/carillon-io/carillon/worker/carillon-worker").CombinedOutput()
+	args := append(append([]string{"build", "-o", path}, flags...), "github.com/carillon-io/carillon/worker/carillon-worker")
+	out, err := exec.CommandContext(context.Background(), "go", args...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go build carillon-worker: %w\n%s", err, out)
 	}
 	return path, nil
-})
+}
 
 // Process is a carillon-worker process of a group.
 type Process struct {
@@ -45,13 +49,18 @@ func (g *Group) StartProcess(t testing.TB, id string, args ...string) *Process {
 	t.Helper()
 	path, err := workerBinary()
 	require.NoError(t, err)
+	return g.startProcess(t, path, nil, id, args)
+}
+
+func (g *Group) startProcess(t testing.TB, path string, env []string, id string, args []string) *Process {
+	t.Helper()
 	p := &Process{ID: id, t: t, exited: make(chan struct{})}
 	args = append([]string{
 		"--group", g.Name, "--worker-id", id, "--address", g.parts.TemporalAddress, "--allow-volatile", "--log-level", "warn",
 		"--slots", strconv.Itoa(g.Store.Slots()), "--webhook-allow-private",
 	}, args...)
 	p.cmd = exec.Command(path, args...) //nolint:noctx // it outlives the context of the test, which ends before its clean-up
-	p.cmd.Env = append(os.Environ(), "CARILLON_REDIS_URL="+g.parts.RedisURL)
+	p.cmd.Env = append(append(os.Environ(), "CARILLON_REDIS_URL="+g.parts.RedisURL), env...)
 	p.cmd.Stdout, p.cmd.Stderr = (*processLog)(p), (*processLog)(p)
 	endWithParent(p.cmd)
 	require.NoError(t, p.cmd.Start())
@@ -133,12 +142,12 @@ func (g *Group) Holds(t testing.TB, worker string) (lanes, partitions int) {
 		return 0, 0
 	}
 	for _, l := range r.Lanes {
-		if holder(l.Holder) == worker {
+		if l.Worker == worker {
 			lanes++
 		}
 	}
 	for _, p := range r.Partitions {
-		if holder(p.Sweeper) == worker {
+		if p.Worker == worker {
 			partitions++
 		}
 	}
