@@ -10,10 +10,11 @@ import (
 	"github.com/carillon-io/carillon/integration/check"
 )
 
+func id(n uint64) carillon.ID { return carillon.NewID(0, 0, carillon.MintedUnique(1, n)) }
+
 func TestLedgerFindsEachBrokenPromise(t *testing.T) {
 	t.Parallel()
 	due := time.UnixMilli(1_000_000)
-	id := func(n uint64) carillon.ID { return carillon.NewID(0, 0, carillon.MintedUnique(1, n)) }
 	l := check.NewLedger()
 	for n := range uint64(6) {
 		l.Asked(id(n), due, check.ExactlyOnce)
@@ -42,4 +43,30 @@ func TestLedgerFindsEachBrokenPromise(t *testing.T) {
 	require.Equal(t, 2, r.Unexpected)
 	require.Len(t, r.Broken, 5, r.String())
 	require.Zero(t, l.Report(time.Millisecond).Early, "what the clock cannot tell is not early")
+}
+
+// What a timer was put off to is what counts.
+func TestLedgerKnowsTheTimeThatWasAskedForLast(t *testing.T) {
+	t.Parallel()
+	due, later := time.UnixMilli(1_000_000), time.UnixMilli(1_060_000)
+	l := check.NewLedger()
+	for n := range uint64(4) {
+		effects := check.ExactlyOnce
+		if n >= 2 {
+			effects = check.AtLeastOnce
+		}
+		l.Asked(id(n), due, effects)
+		l.Asked(id(n), later, effects)
+	}
+	l.Received(id(0), later, later) // as it should be
+	l.Received(id(1), due, later)   // in time, for the time that does not count any more
+	l.Received(id(2), due, due)     // an attempt before it was put off
+	l.Received(id(2), later, later)
+	l.Received(id(3), due, due) // only that
+
+	r := l.Report(0)
+	require.Equal(t, 1, r.Early)
+	require.Equal(t, time.Minute, r.EarlyBy)
+	require.Equal(t, 1, r.Lost)
+	require.Len(t, r.Broken, 2, r.String())
 }

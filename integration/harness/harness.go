@@ -188,6 +188,7 @@ func (g *Group) Verify(t testing.TB, n int) check.Report {
 	})
 	r := g.Ledger.Report(g.Store.Clock(0).Error())
 	t.Log(r)
+	g.keep(t, len(r.Broken) > 0)
 	require.Empty(t, r.Broken)
 	return r
 }
