@@ -10,10 +10,42 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/carillon-io/carillon"
+	"github.com/carillon-io/carillon/internal/fault"
 )
 
-// answerSize is the size of the answer to one timer: status 1, unique 9, version 6, due 6.
-const answerSize = 22
+// created is the script's answer to one timer.
+type created struct {
+	status  byte // C: created; S, E: its name is taken, by the same or by other content
+	unique  carillon.Unique
+	version int64
+	due     int64 // ms
+}
+
+// parseCreated reads the script's answer to n timers. It is false if the answer is to another number of them.
+func parseCreated(answer string, n int) ([]created, bool) {
+	const (
+		all   = 1 + 6 // A, the first version
+		brief = 9 + 6 // unique, due
+		full  = 1 + 9 + 6 + 6
+	)
+	out := make([]created, n)
+	switch {
+	case len(answer) == all+n*brief && answer[0] == 'A':
+		version := get48(answer[1:])
+		for k := range out {
+			a := answer[all+k*brief:]
+			out[k] = created{'C', carillon.Unique([]byte(a[:9])), version + int64(k), get48(a[9:])}
+		}
+	case len(answer) == n*full:
+		for k := range out {
+			a := answer[k*full:]
+			out[k] = created{a[0], carillon.Unique([]byte(a[1:10])), get48(a[10:]), get48(a[16:])}
+		}
+	default:
+		return nil, false
+	}
+	return out, true
+}
 
 // Create implements Timers.
 //
@@ -180,15 +212,12 @@ func (s *Redis) createChunk(ctx context.Context, c *createChunk, specs []carillo
 	if err != nil {
 		return err
 	}
-	if len(answer) != answerSize*len(c.timers) {
-		return carillon.InvalidArgument("request_id", "it has been used for another input")
-	}
 	for k, t := range c.timers {
-		a := answer[k*answerSize:]
+		a := answer[k]
 		spec, out := &specs[t.position], &answers[t.position]
-		out.TimerID = carillon.NewID(s.options.Number, c.slot.number, carillon.Unique([]byte(a[1:10])))
-		out.Version, out.FireAt = get48(a[10:]), milli(get48(a[16:]))
-		if a[0] == 'C' {
+		out.TimerID = carillon.NewID(s.options.Number, c.slot.number, a.unique)
+		out.Version, out.FireAt = a.version, milli(a.due)
+		if a.status == 'C' {
 			continue
 		}
 		switch spec.OnConflict {
@@ -201,7 +230,7 @@ func (s *Redis) createChunk(ctx context.Context, c *createChunk, specs []carillo
 			out.Existing = true
 			continue
 		case carillon.ConflictDefault:
-			if a[0] == 'S' {
+			if a.status == 'S' {
 				out.Existing = true
 				continue
 			}
@@ -214,53 +243,92 @@ func (s *Redis) createChunk(ctx context.Context, c *createChunk, specs []carillo
 }
 
 // callCreate calls the script until the keys that it was given are the right ones.
-func (s *Redis) callCreate(ctx context.Context, c *createChunk) (string, error) {
-	sl, o := c.slot, &s.options
+func (s *Redis) callCreate(ctx context.Context, c *createChunk) ([]created, error) {
+	sl := c.slot
 	minted := false
 	for {
 		if !c.named && !minted {
 			uniques, err := s.Mint(ctx, len(c.timers))
 			if err != nil {
-				return "", err
+				return nil, err
 			}
 			for i := range c.timers {
 				c.timers[i].unique = uniques[i]
 			}
 			minted = true
 		}
-		segment := sl.openSegment()
-		k := sl.keys
-		w := newWindowKeys(k, segment)
-		per := make([]any, 0, 3*len(c.timers))
-		for i := range c.timers {
-			t := &c.timers[i]
-			head := append16(t.unique[:len(t.unique):len(t.unique)], w.add(t.due))
-			per = append(per, head, t.content.appendTail(make([]byte, 0, headerSize+len(t.content.client)+len(t.content.record)+8), segment, t.due))
-			if t.content.apart != nil {
-				per = append(per, t.content.apart)
-			}
-		}
-		keys := append([]string{k.request(c.request), k.rec, k.body, k.ver, k.seg, k.win(segment), k.fire, k.count, k.events, k.dead}, w.keys...)
-		args := append([]any{
-			segment, o.LookAhead.Milliseconds(), o.QueueLimit, o.RequestTTL.Milliseconds(), o.EventLimit,
-			len(w.starts),
-		}, w.starts...)
-		r, err := s.run(ctx, "create", s.scripts.create, sl.clock, keys, append(args, per...))
-		if err != nil {
-			return "", err
+		keys, args := c.arguments(&s.options, sl.openSegment())
+		r, err := s.run(ctx, "create", s.scripts.create, sl.clock, keys, args)
+		if err = fault.At(fault.CreateStored, err); err != nil {
+			return nil, err
 		}
 		switch r.code {
 		case "OK":
-			return r.text(), nil
+			answer, ok := parseCreated(r.text(), len(c.timers))
+			if !ok {
+				return nil, carillon.InvalidArgument("request_id", "it has been used for another input")
+			}
+			return answer, nil
 		case "TAKEN":
 			s.forgetHost()
 			minted = false
 		case "SEGMENT":
 			if err := s.segmentMoved(ctx, sl, r); err != nil {
-				return "", err
+				return nil, err
 			}
 		}
 	}
+}
+
+// arguments are the KEYS and ARGV of the script: see lua/create.lua.
+func (c *createChunk) arguments(o *Options, segment int) (keys []string, args []any) {
+	k, n := c.slot.keys, len(c.timers)
+	w := newWindowKeys(k, segment)
+	whos, dues, places := make([]byte, 0, 15*n), make([]byte, 0, dueDigits*n), make([]byte, 0, 2*n)
+	size := 0
+	for i := range c.timers {
+		size += headerSize + contentSize + len(c.timers[i].content.client) + len(c.timers[i].content.record)
+	}
+	tails := make([]byte, 0, size) // one piece of memory for all of them
+	per := make([]any, 0, n)
+	earliest, client := c.timers[0].due, c.timers[0].content.client
+	for i := range c.timers {
+		t := &c.timers[i]
+		whos = append48(append(whos, t.unique[:]...), t.due)
+		dues = appendDigits(dues, t.due)
+		places = append16(places, w.add(t.due))
+		begin := len(tails)
+		tails = t.content.appendTail(tails, segment, t.due)
+		per = append(per, tails[begin:])
+		if t.content.apart != nil {
+			per = append(per, t.content.apart)
+		}
+		earliest = min(earliest, t.due)
+		if client != t.content.client {
+			client = "" // there are several
+		}
+	}
+	keys = append([]string{
+		k.request(c.request), k.rec, k.body, k.ver, k.seg, k.win(segment), k.fire, k.count, k.events, k.dead,
+	}, w.keys...)
+	args = append([]any{
+		segment, o.LookAhead.Milliseconds(), o.QueueLimit, o.RequestTTL.Milliseconds(), o.EventLimit, len(w.starts), earliest,
+		client, whos, dues, places,
+	}, w.starts...)
+	return keys, append(args, per...)
+}
+
+// dueDigits is how many digits every due time in milliseconds of 48 bits fits in.
+const dueDigits = 15
+
+// appendDigits appends a number in decimal, with leading zeros.
+func appendDigits(b []byte, v int64) []byte {
+	b = append(b, "000000000000000"...)
+	for i := len(b) - 1; v > 0; i-- {
+		b[i] = byte('0' + v%10)
+		v /= 10
+	}
+	return b
 }
 
 // replace gives the pending timer of a name a new content and time. Should it be done meanwhile, it is created anew.
@@ -285,8 +353,8 @@ func (s *Redis) replace(ctx context.Context, sl *slot, request string, spec *car
 		if err != nil {
 			return err
 		}
-		if answer[0] == 'C' {
-			out.Version, out.FireAt = get48(answer[10:]), milli(get48(answer[16:]))
+		if answer[0].status == 'C' {
+			out.Version, out.FireAt = answer[0].version, milli(answer[0].due)
 			return nil
 		}
 	}

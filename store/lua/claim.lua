@@ -16,6 +16,7 @@ for i = 9, #ARGV, 2 do
   uniques[n] = sub(ARGV[i], 1, 9)
 end
 local recs = redis.call('HMGET', KEYS[2], unpack(uniques))
+local before = redis.call('HMGET', KEYS[5], unpack(uniques))
 local recorded = redis.call('HLEN', KEYS[7])
 local out, payloads, acks, gone, apart, done, fired, claims, updates = {}, {}, {}, {}, {}, {}, {}, {}, {}
 local clients, room = {}, {}
@@ -30,7 +31,7 @@ for k = 1, n do
     elseif sub(r, 1, 6) ~= sub(what, 13, 18) then
       status = 'C'
     else
-      local c = redis.call('HGET', KEYS[5], unique)
+      local c = before[k]
       attempt = attempts_of(r)
       if not c or holder_of(c) ~= token then attempt = math.min(attempt + 1, 65535) end -- not the same call once more
       local box = u16(what, 23)

@@ -29,6 +29,7 @@ local claims = redis.call('HMGET', KEYS[5], unpack(uniques))
 local recorded = redis.call('HLEN', KEYS[7])
 local horizon, room = now + tonumber(ARGV[6]), tonumber(ARGV[7]) - redis.call('XLEN', KEYS[4])
 local out, acks, events, clients = {}, {}, {f = {}, r = {}, d = {}}, {}
+local claimed, apart, done = {}, {}, {}
 local fired, died, indexed, once = 0, 0, 0, {}
 for k = 1, n do
   local i = first + 3 * (k - 1)
@@ -38,10 +39,9 @@ for k = 1, n do
     out[k] = '1'
     once[unique] = true -- should the same timer stand twice in the call
     acks[#acks + 1] = ARGV[i]
-    redis.call('HDEL', KEYS[5], unique)
+    claimed[#claimed + 1] = unique
     if kind == 'F' then
-      redis.call('HDEL', KEYS[2], unique)
-      if has(r, APART) then redis.call('HDEL', KEYS[3], unique) end
+      if has(r, APART) then apart[#apart + 1] = unique end
       fired = fired + 1
       table.insert(events.f, unique)
     elseif kind == 'D' then
@@ -76,14 +76,21 @@ for k = 1, n do
       clients[client] = (clients[client] or 0) + 1
       if kind == 'F' and recorded < tonumber(ARGV[5]) then
         recorded = recorded + 1
-        redis.call('HSET', KEYS[7], unique, outcome('F', r, attempts_of(r), ''))
-        redis.call('PEXPIRE', KEYS[7], ARGV[4], 'NX')
+        done[#done + 1] = unique
+        done[#done + 1] = outcome('F', r, attempts_of(r), '')
       end
     end
   else
     out[k] = '0'
     if not r or has(r, DEAD) or ref_of(r) ~= sub(what, 25, 27) then acks[#acks + 1] = ARGV[i] end
   end
+end
+if #claimed > 0 then redis.call('HDEL', KEYS[5], unpack(claimed)) end
+if fired > 0 then redis.call('HDEL', KEYS[2], unpack(events.f)) end
+if #apart > 0 then redis.call('HDEL', KEYS[3], unpack(apart)) end
+if #done > 0 then
+  redis.call('HSET', KEYS[7], unpack(done))
+  redis.call('PEXPIRE', KEYS[7], ARGV[4], 'NX')
 end
 if indexed > 0 then redis.call('HINCRBY', KEYS[10], 'c' .. ARGV[8], indexed) end
 if fired + died > 0 then redis.call('HINCRBY', KEYS[6], 'pending', -fired - died) end
