@@ -85,7 +85,10 @@ func ask(t *testing.T, g *harness.Group, specs []carillon.TimerSpec) []carillon.
 
 // A worker is killed in the middle of 20,000 timers, and another one takes over: nothing is lost, nothing is early, nothing
 // comes twice into a mailbox, and to a webhook only what was claimed and unfinished.
-func TestKilledWorkerLosesNothing(t *testing.T) {
+func TestKilledWorkerLosesNothing(t *testing.T) { killWorker(t) }
+
+func killWorker(t *testing.T) check.Report {
+	t.Helper()
 	const n = 20_000
 	g := harness.NewGroup(t, store.Options{}, starterOptions)
 	hooks := startWebhooks(t, g)
@@ -101,6 +104,7 @@ func TestKilledWorkerLosesNothing(t *testing.T) {
 	const lanes, concurrency = 16, 64
 	require.LessOrEqual(t, r.Duplicates, lanes*concurrency, "at most what was claimed")
 	require.LessOrEqual(t, r.Max, 3*time.Second, "a lane's lease of 1.5 s, and a moment")
+	return r
 }
 
 // A worker that is frozen beyond its leases, replaced, and thawed writes nothing.
