@@ -17,7 +17,7 @@ import (
 
 // A Redis that is full refuses new timers before anything is written, and goes on with everything else: that is how it
 // becomes empty again.
-func TestFull(t *testing.T) {
+func TestFullRedisGoesOnFiring(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.Options{})
 	client := server.Client()

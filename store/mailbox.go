@@ -51,11 +51,9 @@ func (s *Redis) Mailbox(ctx context.Context, clientID, group string) (*Mailbox, 
 // prepare makes the consumer group in every slot, also where nothing has arrived yet.
 func (m *Mailbox) prepare(ctx context.Context) error {
 	return m.store.eachSlot(ctx, func(ctx context.Context, sl *slot) error {
-		err := m.store.client.XGroupCreateMkStream(ctx, sl.keys.mailbox(m.client), m.group, "0").Err()
-		if err != nil && !strings.Contains(err.Error(), "BUSYGROUP") {
-			return redisError("open mailbox", err)
-		}
-		return nil
+		_, err := m.store.run(ctx, "open mailbox", m.store.scripts.mailboxOpen, sl.clock, []string{sl.keys.mailbox(m.client)},
+			[]any{m.group})
+		return err
 	})
 }
 

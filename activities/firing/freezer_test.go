@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/carillon-io/carillon/activities/firing"
 	"github.com/carillon-io/carillon/activities/target"
@@ -16,8 +17,18 @@ type freezer struct {
 	*store.Redis
 	fail error // nil: they stand still
 
-	mu     sync.Mutex
-	thawed chan struct{}
+	mu      sync.Mutex
+	thawed  chan struct{}
+	blocked chan struct{} // if not nil: the next Wait lasts long, and closes it when it begins
+}
+
+// block returns when the lane's reader is in a Wait that only an entry ends.
+func (f *freezer) block() {
+	blocked := make(chan struct{})
+	f.mu.Lock()
+	f.blocked = blocked
+	f.mu.Unlock()
+	<-blocked
 }
 
 func (f *freezer) freeze() (thaw func()) {
@@ -66,6 +77,28 @@ func (f *freezer) Complete(ctx context.Context, l store.LaneID, token store.Toke
 		return nil, err
 	}
 	return f.Redis.Complete(ctx, l, token, c)
+}
+
+// Wait stands still when its answer has come: what a process sees that was frozen in a blocked read.
+func (f *freezer) Wait(ctx context.Context, slot int, after string, timeout time.Duration) (string, error) {
+	f.mu.Lock()
+	if f.blocked != nil {
+		close(f.blocked)
+		f.blocked, timeout = nil, deadline
+	}
+	f.mu.Unlock()
+	seen, err := f.Redis.Wait(ctx, slot, after, timeout)
+	if failed := f.gate(); failed != nil {
+		return after, failed
+	}
+	return seen, err
+}
+
+func (f *freezer) Fetch(ctx context.Context, l store.LaneID, entries []store.Entry) ([]*store.Firing, error) {
+	if err := f.gate(); err != nil {
+		return nil, err
+	}
+	return f.Redis.Fetch(ctx, l, entries)
 }
 
 func startFrozenLane(t *testing.T, f *freezer, d target.Deliverer) (*firing.Lane, *running) {

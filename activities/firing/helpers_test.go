@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/carillon-io/carillon"
@@ -21,7 +22,14 @@ const deadline = 30 * time.Second
 // open opens a store with a group of the test's own.
 func open(t *testing.T, o store.Options) *store.Redis {
 	t.Helper()
-	client, err := store.Connect(redistest.URL(t))
+	s, _ := openAt(t, redistest.URL(t), o)
+	return s
+}
+
+// openAt is open for a Redis that the test has chosen.
+func openAt(t *testing.T, url string, o store.Options) (*store.Redis, redis.UniversalClient) {
+	t.Helper()
+	client, err := store.Connect(url)
 	require.NoError(t, err)
 	o.Group, o.AllowVolatile = redistest.Group(t), true
 	s, err := store.Open(t.Context(), client, o)
@@ -30,8 +38,12 @@ func open(t *testing.T, o store.Options) *store.Redis {
 		require.NoError(t, s.Close())
 		require.NoError(t, client.Close())
 	})
-	return s
+	return s, client
 }
+
+// ahead are options with which timers of the next hour are in the fire queue at once, so that a test can let their time come
+// when all is prepared.
+func ahead() store.Options { return store.Options{Slots: 1, LookAhead: 3 * time.Hour} }
 
 // running is a loop that a test has started.
 type running struct {
@@ -143,6 +155,14 @@ func state(t *testing.T, s *store.Redis, id carillon.ID) carillon.TimerInfo {
 	r, err := s.Describe(t.Context(), carillon.DescribeTimerInput{TimerRef: carillon.TimerRef{TimerID: id}})
 	require.NoError(t, err)
 	return r.Timer
+}
+
+// count is Count for those who poll.
+func count(t *testing.T, s *store.Redis) carillon.CountTimersResult {
+	t.Helper()
+	c, err := s.Count(t.Context(), carillon.CountTimersInput{})
+	require.NoError(t, err)
+	return c
 }
 
 func eventually(t *testing.T, what string, f func() bool) {

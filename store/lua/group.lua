@@ -1,4 +1,4 @@
--- group: founds the group in this store, or tells what it was founded with. Without allow-oom: a full store founds none.
+-- group: founds the group in this store, or tells what it was founded with.
 --
 -- KEYS: 1 meta of the group
 -- ARGV: 1 schema version, 2 slots, 3 number of the store

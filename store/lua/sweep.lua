@@ -12,19 +12,25 @@ for i, w in ipairs(earliest) do
 end
 local horizon, limit = now + tonumber(ARGV[3]), tonumber(ARGV[5])
 local room = tonumber(ARGV[4]) - redis.call('XLEN', KEYS[3])
+-- The second half of the queue is kept for what is due within two seconds: it must not wait behind what is not.
+local reserve, soon = floor(tonumber(ARGV[4]) / 2), math.min(horizon, now + 2000)
 local moved, more, full, next_due = 0, 0, 0, -1
 for i = 1, math.min(#earliest, 2) do
   local due = KEYS[4 + i]
   if tonumber(earliest[i]) <= horizon then
     local n = math.min(limit - moved, room - moved)
     if n > 0 then
-      local found = redis.call('ZRANGEBYSCORE', due, '-inf', horizon, 'WITHSCORES', 'LIMIT', 0, n)
+      local upto = room - moved > reserve and horizon or soon
+      local found, taken = redis.call('ZRANGEBYSCORE', due, '-inf', upto, 'WITHSCORES', 'LIMIT', 0, n), 0
       for k = 1, #found, 2 do
-        redis.call('XADD', KEYS[3], '*', 'e', found[k] .. p48(tonumber(found[k + 1])))
+        local ms = tonumber(found[k + 1])
+        if ms > soon and room - moved - taken <= reserve then break end
+        redis.call('XADD', KEYS[3], '*', 'e', found[k] .. p48(ms))
+        taken = taken + 1
       end
-      if #found > 0 then
-        redis.call('ZREMRANGEBYRANK', due, 0, #found / 2 - 1) -- just the ones above: the lowest by score
-        moved = moved + #found / 2
+      if taken > 0 then
+        redis.call('ZREMRANGEBYRANK', due, 0, taken - 1) -- just the ones above: the lowest by score
+        moved = moved + taken
       end
     end
   end
@@ -35,7 +41,7 @@ for i = 1, math.min(#earliest, 2) do
   else
     next_due = tonumber(head[2])
     if next_due <= horizon then
-      if room - moved <= 0 then full = 1 else more = 1 end
+      if room - moved <= 0 or next_due > soon and room - moved <= reserve then full = 1 else more = 1 end
     end
     break
   end

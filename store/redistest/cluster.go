@@ -86,7 +86,8 @@ func (c *ClusterServers) Client() *redis.ClusterClient {
 }
 
 // WaitOK returns when every node says that the cluster's state is ok, knows all nodes, and agrees with the others on who
-// owns which slot.
+// owns which slot and on everybody's epoch. Were a slot moved before the nodes have heard of the epoch that the last move has
+// brought, its new owner could take the same one, and lose the slot again to what the old one had said before.
 func (c *ClusterServers) WaitOK(ctx context.Context) error {
 	var last error
 	for {
@@ -163,7 +164,11 @@ func (c *ClusterServers) whole(ctx context.Context) error {
 			if err != nil {
 				return fmt.Errorf("node %d: %w", i, err)
 			}
-			views[i] = ownership(shards)
+			nodes, err := client.ClusterNodes(ctx).Result()
+			if err != nil {
+				return fmt.Errorf("node %d: %w", i, err)
+			}
+			views[i] = ownership(shards) + "\n" + epochs(nodes)
 			return nil
 		})
 	}
@@ -186,6 +191,18 @@ func ownership(shards []redis.ClusterShard) string {
 			if node.Role == "master" {
 				lines = append(lines, fmt.Sprintf("%s:%d %v", node.IP, node.Port, shard.Slots))
 			}
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+// epochs tells everybody's epoch by a CLUSTER NODES reply, in a form that can be compared.
+func epochs(nodes string) string {
+	var lines []string
+	for line := range strings.Lines(nodes) {
+		if fields := strings.Fields(line); len(fields) >= 8 {
+			lines = append(lines, fields[0]+" "+fields[6])
 		}
 	}
 	slices.Sort(lines)

@@ -33,8 +33,7 @@ func (c *ClusterServers) Shuffle(ctx context.Context, lock sync.Locker) (moved i
 			return moved, err
 		}
 		lock.Lock()
-		// A move that has begun is finished: nobody could use the slot otherwise.
-		err = c.moveSlowly(context.WithoutCancel(ctx), int(slot), (from+1+rand.IntN(len(c.nodes)-1))%len(c.nodes))
+		err = c.moveSlowly(ctx, int(slot), (from+1+rand.IntN(len(c.nodes)-1))%len(c.nodes))
 		lock.Unlock()
 		if err != nil {
 			return moved, err
@@ -43,9 +42,11 @@ func (c *ClusterServers) Shuffle(ctx context.Context, lock sync.Locker) (moved i
 	}
 }
 
-// moveSlowly is MigrateSlot with few keys at a time.
+// moveSlowly is MigrateSlot with few keys at a time. A move that has begun is finished: nobody could use the slot otherwise.
 func (c *ClusterServers) moveSlowly(ctx context.Context, slot, to int) error {
 	const batch = 3
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), clusterTimeout)
+	defer cancel()
 	from, err := c.Owner(ctx, slot)
 	if err != nil || from == to {
 		return err

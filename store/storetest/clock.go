@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -23,18 +24,32 @@ func Shift(t testing.TB, s *store.Redis, client redis.UniversalClient, by time.D
 
 // SetShift is Shift for goroutines, which must not end a test.
 func SetShift(ctx context.Context, s *store.Redis, client redis.UniversalClient, by time.Duration) error {
+	return setClock(ctx, s, client, by.Microseconds())
+}
+
+// SetHalted makes a store's clock tell that time, until it is set again.
+func SetHalted(ctx context.Context, s *store.Redis, client redis.UniversalClient, at time.Time) error {
+	return setClock(ctx, s, client, fmt.Sprintf("=%d", at.UnixMicro()))
+}
+
+func setClock(ctx context.Context, s *store.Redis, client redis.UniversalClient, value any) error {
 	keys := []string{groupPrefix(s.Group()) + "clock"}
 	for slot := range s.Slots() {
 		keys = append(keys, slotPrefix(s.Group(), slot)+"clock")
 	}
 	for _, key := range keys {
-		if err := client.Set(ctx, key, by.Microseconds(), 0).Err(); err != nil {
+		if err := client.Set(ctx, key, value, 0).Err(); err != nil {
 			return err
 		}
 	}
-	// A question that changes nothing, so that this process knows at once. There is no such segment.
+	return LearnClock(ctx, s)
+}
+
+// LearnClock has a process learn at once what the store's clock tells. It makes a call that changes nothing: nobody has such a
+// token.
+func LearnClock(ctx context.Context, s *store.Redis) error {
 	for slot := range s.Slots() {
-		if _, err := s.OpenSegment(ctx, slot, -1); err != nil {
+		if err := s.ReleaseSweep(ctx, store.Partition{Slot: slot}, "nobody's"); err != nil {
 			return err
 		}
 	}

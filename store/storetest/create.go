@@ -74,7 +74,7 @@ var createCases = []testCase{
 		_, err := f.Create(f.Context(), carillon.CreateTimersInput{RequestID: strings.Repeat("r", carillon.MaxRequestID+1)})
 		require.ErrorIs(f, err, carillon.ErrInvalidArgument)
 	}},
-	{"the answer gets lost", store.Options{Slots: 2}, func(f *fixture) {
+	{"a create whose answer was lost", store.Options{Slots: 2}, func(f *fixture) {
 		specs := []carillon.TimerSpec{f.spec(time.Hour), f.named("n", time.Hour)}
 		in := carillon.CreateTimersInput{RequestID: "r", Timers: specs}
 		_, err := f.Create(Lost(f.Context()), in)

@@ -78,6 +78,7 @@ var listCases = []testCase{
 		}
 	}},
 	{"pages", store.Options{Slots: 4}, func(f *fixture) {
+		f.needsStillSlots()
 		want := map[carillon.ID]int{}
 		for _, n := range []int{500, 100, 1} {
 			specs := make([]carillon.TimerSpec, n)
@@ -94,6 +95,7 @@ var listCases = []testCase{
 		}
 	}},
 	{"timers that stay are not missed while others go", store.Options{}, func(f *fixture) {
+		f.needsStillSlots()
 		specs := make([]carillon.TimerSpec, 2000)
 		for i := range specs {
 			specs[i] = f.spec(time.Hour)
@@ -130,6 +132,7 @@ var listCases = []testCase{
 		require.Empty(f, stays, "these were there all the time and have not been returned")
 	}},
 	{"timers that stay are not missed while others come", store.Options{}, func(f *fixture) {
+		f.needsStillSlots()
 		stays := map[carillon.ID]bool{}
 		batch := func(n int) []carillon.CreateResult {
 			specs := make([]carillon.TimerSpec, n)
@@ -160,6 +163,7 @@ var listCases = []testCase{
 		require.Empty(f, stays, "these were there all the time and have not been returned")
 	}},
 	{"a filter that matches little", store.Options{}, func(f *fixture) {
+		f.needsStillSlots()
 		specs := make([]carillon.TimerSpec, 1500)
 		for i := range specs {
 			specs[i] = f.spec(time.Hour)

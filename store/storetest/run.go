@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -21,8 +22,9 @@ type testCase struct {
 }
 
 // Run runs the suite, each test in parallel with the others, in a group of its own, and with its invariants checked at
-// its end.
-func Run(t *testing.T, connect Connector) {
+// its end. The checks are made under the locks: who moves things about behind the store's back, as a Redis Cluster does with
+// its slots, keeps still meanwhile.
+func Run(t *testing.T, connect Connector, still ...sync.Locker) {
 	for area, cases := range map[string][]testCase{
 		"Create":     createCases,
 		"Names":      nameCases,
@@ -44,13 +46,16 @@ func Run(t *testing.T, connect Connector) {
 		"Events":     eventCases,
 		"Open":       openCases,
 		"Mint":       mintCases,
+		"Members":    memberCases,
+		"Control":    controlCases,
+		"Group":      groupCases,
 	} {
 		t.Run(area, func(t *testing.T) {
 			t.Parallel()
 			for _, c := range cases {
 				t.Run(strings.ReplaceAll(c.name, " ", "_"), func(t *testing.T) {
 					t.Parallel()
-					c.run(newFixture(t, connect, c.options))
+					c.run(newFixture(t, connect, c.options, still))
 				})
 			}
 		})
