@@ -26,6 +26,8 @@ const (
 	OpCountTimers     = "CountTimers"
 	OpRedriveTimers   = "RedriveTimers"
 	OpListPartitions  = "ListPartitions"
+	OpDescribeGroup   = "DescribeGroup"
+	OpDrainWorker     = "DrainWorker"
 )
 
 // DefaultGroup is the group of those who name none.
@@ -209,6 +211,10 @@ type PartitionInfo struct {
 	// Sweeper is the lease token of who sweeps the partition; empty: nobody.
 	Sweeper    string    `json:"sweeper,omitempty"`
 	LeaseUntil time.Time `json:"lease_until,omitzero"`
+	// Worker is the worker that holds the lease, Since then; Assigned is the one that should.
+	Worker   string    `json:"worker,omitempty"`
+	Since    time.Time `json:"since,omitzero"`
+	Assigned string    `json:"assigned,omitempty"`
 }
 
 // LaneInfo is what is known about a lane of a fire queue.
@@ -221,6 +227,10 @@ type LaneInfo struct {
 	Held       int64     `json:"held"`
 	Holder     string    `json:"holder,omitempty"`
 	LeaseUntil time.Time `json:"lease_until,omitzero"`
+	// Worker is the worker that holds the lease, Since then; Assigned is the one that should.
+	Worker   string    `json:"worker,omitempty"`
+	Since    time.Time `json:"since,omitzero"`
+	Assigned string    `json:"assigned,omitempty"`
 }
 
 // timerSpecJSON is TimerSpec as JSON spells it.

@@ -191,8 +191,8 @@ func TestResultsJSON(t *testing.T) {
 	count := CountTimersResult{1, 2, 3, 4, 5, 6, 7}
 	require.Equal(t, count, throughJSON(t, count))
 	partitions := ListPartitionsResult{
-		Partitions: []PartitionInfo{{1, 2, 3, "open", 4, testTime, "s", testTime}, {Slot: 1}},
-		Lanes:      []LaneInfo{{1, 2, 3, 4, 5, "h", testTime}},
+		Partitions: []PartitionInfo{{1, 2, 3, "open", 4, testTime, "s", testTime, "w", testTime, "v"}, {Slot: 1}},
+		Lanes:      []LaneInfo{{1, 2, 3, 4, 5, "h", testTime, "w", testTime, "v"}},
 	}
 	require.Equal(t, partitions, throughJSON(t, partitions))
 

@@ -164,6 +164,20 @@ func (b *backend) ListPartitions(ctx context.Context) (carillon.ListPartitionsRe
 	return doJSON[carillon.ListPartitionsResult](ctx, b, r, carillon.ListPartitionsInput{})
 }
 
+func (b *backend) DescribeGroup(
+	ctx context.Context, in carillon.DescribeGroupInput,
+) (carillon.DescribeGroupResult, error) {
+	return doJSON[carillon.DescribeGroupResult](ctx, b, request{operation: carillon.OpDescribeGroup}, in)
+}
+
+func (b *backend) DrainWorker(ctx context.Context, in carillon.DrainWorkerInput) (carillon.DrainWorkerResult, error) {
+	summary := "drain " + in.Worker
+	if in.Undo {
+		summary = "undrain " + in.Worker
+	}
+	return doJSON[carillon.DrainWorkerResult](ctx, b, request{operation: carillon.OpDrainWorker, summary: summary}, in)
+}
+
 // The summaries are not encoded, whatever the codec: they say how many, and ids that mean nothing to others.
 
 func countSummary(n int) string {

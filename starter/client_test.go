@@ -24,6 +24,7 @@ import (
 
 	"github.com/carillon-io/carillon"
 	"github.com/carillon-io/carillon/starter"
+	"github.com/carillon-io/carillon/starter/internal/startertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -105,6 +106,22 @@ func TestOperations(t *testing.T) {
 			partitions, err := c.ListPartitions(ctx)
 			require.NoError(t, err)
 			require.Len(t, partitions.Lanes, 1)
+			drained, err := c.DrainWorker(ctx, carillon.DrainWorkerInput{Worker: startertest.Worker, EvenLast: true})
+			require.NoError(t, err)
+			require.True(t, drained.Worker.Draining)
+			_, err = c.DrainWorker(ctx, carillon.DrainWorkerInput{Worker: startertest.Worker})
+			require.ErrorIs(t, err, carillon.ErrInvalidArgument)
+			require.Equal(t, "even_last", carillon.AsError(err).Field)
+			_, err = c.DrainWorker(ctx, carillon.DrainWorkerInput{Worker: "another"})
+			require.ErrorIs(t, err, carillon.ErrNotFound)
+			group, err := c.DescribeGroup(ctx, carillon.DescribeGroupInput{})
+			require.NoError(t, err)
+			require.True(t, group.Workers[0].Draining)
+			require.Equal(t, startertest.Worker, group.Tasks[1].Worker)
+			require.Equal(t, carillon.TaskSweep, group.Tasks[1].Kind)
+			group, err = c.DescribeGroup(ctx, carillon.DescribeGroupInput{WithoutTasks: true})
+			require.NoError(t, err)
+			require.Empty(t, group.Tasks)
 
 			if road == starter.RoadWorkflow {
 				require.Empty(t, f.activities)

@@ -190,6 +190,10 @@ func (f *frontend) work(operation string, input *commonpb.Payloads) (*commonpb.P
 			return m.ListPartitions(ctx)
 		}
 		return answer(ctx, f, data, list)
+	case carillon.OpDescribeGroup:
+		return answer(ctx, f, data, m.DescribeGroup)
+	case carillon.OpDrainWorker:
+		return answer(ctx, f, data, m.DrainWorker)
 	default:
 		return nil, fmt.Errorf("unknown operation %q", operation)
 	}

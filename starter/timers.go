@@ -35,6 +35,10 @@ type Timers interface {
 	Count(ctx context.Context, in carillon.CountTimersInput) (carillon.CountTimersResult, error)
 	// ListPartitions lists the virtual partitions and the lanes of the group.
 	ListPartitions(ctx context.Context) (carillon.ListPartitionsResult, error)
+	// DescribeGroup tells who is in the group, who controls it, and who runs what.
+	DescribeGroup(ctx context.Context, in carillon.DescribeGroupInput) (carillon.DescribeGroupResult, error)
+	// DrainWorker makes a worker give away its tasks, or take tasks again.
+	DrainWorker(ctx context.Context, in carillon.DrainWorkerInput) (carillon.DrainWorkerResult, error)
 	// Close waits for the calls under way and frees what the client holds. It does not close the Temporal client, or the
 	// Redis client, that it was given.
 	Close() error

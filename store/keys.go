@@ -15,6 +15,15 @@ func (k groupKeys) meta() string { return k.prefix + "meta" }
 // hosts is a HASH host id → owner: the registry of those who mint ids.
 func (k groupKeys) hosts() string { return k.prefix + "hosts" }
 
+// members is a HASH worker → what it said last, and when: see member.lua.
+func (k groupKeys) members() string { return k.prefix + "members" }
+
+// control is a HASH: epoch, number, print (of the decision's content), decided ms, observed ms.
+func (k groupKeys) control() string { return k.prefix + "control" }
+
+// assignments is a HASH task → worker: the last decision.
+func (k groupKeys) assignments() string { return k.prefix + "assignments" }
+
 // slotKeys are the keys of one slot.
 type slotKeys struct {
 	prefix string

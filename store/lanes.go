@@ -27,7 +27,13 @@ func laneOf(token Token) (int, bool) {
 // AcquireLane implements Lanes.
 func (s *Redis) AcquireLane(ctx context.Context, l LaneID, owner string) (Token, error) {
 	sl := s.slots[l.Slot]
-	return s.acquire(ctx, sl, sl.keys.lane(l.Lane), owner, lanePrefix(l.Lane), s.options.LaneTTL)
+	return s.acquire(ctx, sl, sl.keys.lane(l.Lane), owner, lanePrefix(l.Lane), s.options.LaneTTL, false, "")
+}
+
+// AcquireLapsedLane implements Lanes.
+func (s *Redis) AcquireLapsedLane(ctx context.Context, l LaneID, owner string) (Token, error) {
+	sl := s.slots[l.Slot]
+	return s.acquire(ctx, sl, sl.keys.lane(l.Lane), owner, lanePrefix(l.Lane), s.options.LaneTTL, true, "")
 }
 
 // ReleaseLane implements Lanes.

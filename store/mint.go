@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/carillon-io/carillon"
+	"github.com/carillon-io/carillon/internal/fault"
 )
 
 // minter hands out the unique parts of ids: a host id that the registry has given to this process alone, and a counter.
@@ -56,7 +57,7 @@ func (s *Redis) leaseHost(ctx context.Context, m *minter) error {
 	for {
 		host := uint32(randomBits() >> (64 - carillon.HostIDBits))
 		r, err := s.run(ctx, "register host id", s.scripts.host, s.clock, []string{s.group.hosts()}, []any{host, owner})
-		if err != nil {
+		if err = fault.At(fault.HostLeased, err); err != nil {
 			return err
 		}
 		if r.number(0) == 1 {

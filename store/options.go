@@ -8,6 +8,9 @@ import (
 	"github.com/carillon-io/carillon"
 )
 
+// DefaultLookAhead is how long before its due time an entry enters the fire queue, unless the options say otherwise.
+const DefaultLookAhead = 10 * time.Second
+
 // Options say how a store is used. All processes of a group should use the same ones, but nothing breaks if they do not:
 // every script call brings its own.
 type Options struct {
@@ -19,9 +22,10 @@ type Options struct {
 	Slots int
 	// Number is the store's number within the group, 0 to 255. Any other number than the store's is refused.
 	Number int
-	// LookAhead is how long before its due time an entry enters the fire queue. 0: 10 s.
+	// LookAhead is how long before its due time an entry enters the fire queue. 0: DefaultLookAhead.
 	LookAhead time.Duration
-	// QueueLimit is how many entries of one slot are in the fire queue at the most. 0: 250,000.
+	// QueueLimit is how many entries of one slot are in the fire queue at the most. The second half of it is kept for what is
+	// due within two seconds, so that a burst that is due later is in nobody's way. 0: 250,000.
 	QueueLimit int
 	// LeaseTTL is how long a lease on a partition lasts without being renewed. 0: 5 s.
 	LeaseTTL time.Duration
@@ -80,7 +84,7 @@ func (o Options) withDefaults() (Options, error) {
 		value    *time.Duration
 		fallback time.Duration
 	}{
-		{"look_ahead", &o.LookAhead, 10 * time.Second},
+		{"look_ahead", &o.LookAhead, DefaultLookAhead},
 		{"lease_ttl", &o.LeaseTTL, 5 * time.Second},
 		{"lane_ttl", &o.LaneTTL, 1500 * time.Millisecond},
 		{"request_ttl", &o.RequestTTL, 15 * time.Minute},

@@ -100,7 +100,7 @@ func (s *Redis) RetireSegment(ctx context.Context, p Partition) (bool, error) {
 // AcquireSweep implements Partitions.
 func (s *Redis) AcquireSweep(ctx context.Context, p Partition, owner string) (Token, error) {
 	sl := s.slots[p.Slot]
-	return s.acquire(ctx, sl, sl.keys.lease(p.Segment), owner, "", s.options.LeaseTTL)
+	return s.acquire(ctx, sl, sl.keys.lease(p.Segment), owner, "", s.options.LeaseTTL, true, strconv.Itoa(p.Segment))
 }
 
 // ReleaseSweep implements Partitions.
@@ -109,13 +109,20 @@ func (s *Redis) ReleaseSweep(ctx context.Context, p Partition, token Token) erro
 	return s.release(ctx, sl, sl.keys.lease(p.Segment), token, 0)
 }
 
-func (s *Redis) acquire(ctx context.Context, sl *slot, key, owner, prefix string, ttl time.Duration) (Token, error) {
+// acquire takes a lease: of a lane, or of a segment. lapsed: not from a holder that is leaving.
+func (s *Redis) acquire(
+	ctx context.Context, sl *slot, key, owner, prefix string, ttl time.Duration, lapsed bool, segment string,
+) (Token, error) {
 	if owner == "" || strings.ContainsAny(owner, ":\x00") {
 		return "", carillon.InvalidArgument("owner", "%q is empty or holds a colon", owner)
 	}
-	r, err := s.run(ctx, "acquire lease", s.scripts.lease, sl.clock, []string{key}, []any{owner, prefix, ttl.Milliseconds(), drainTime.Milliseconds()})
+	r, err := s.run(ctx, "acquire lease", s.scripts.lease, sl.clock, []string{key, sl.keys.seg},
+		[]any{owner, prefix, ttl.Milliseconds(), drainTime.Milliseconds(), lapsed, segment})
 	if err != nil {
 		return "", err
+	}
+	if r.code == "GONE" {
+		return "", carillon.Errorf(carillon.TypeNotFound, "acquire lease: slot %d has no segment %s: it is retired", sl.number, segment)
 	}
 	if r.code == "HELD" {
 		return "", &HeldError{Holder: Token(r.text()), UntilMilli: r.number(1)}
@@ -186,6 +193,18 @@ func (sl *slot) setEarliest(segment int, windows []any) {
 
 // ListPartitions implements Partitions.
 func (s *Redis) ListPartitions(ctx context.Context) (carillon.ListPartitionsResult, error) {
+	assigned, err := s.Assignments(ctx)
+	if err != nil {
+		return carillon.ListPartitionsResult{}, err
+	}
+	return s.listPartitions(ctx, assigned, nil)
+}
+
+// listPartitions lists the lanes that somebody is assigned, or says that he holds, beside those that Redis itself knows
+// of.
+func (s *Redis) listPartitions(
+	ctx context.Context, assigned carillon.Assignments, held []carillon.Task,
+) (carillon.ListPartitionsResult, error) {
 	segments, err := s.Segments(ctx)
 	if err != nil {
 		return carillon.ListPartitionsResult{}, err
@@ -197,7 +216,7 @@ func (s *Redis) ListPartitions(ctx context.Context) (carillon.ListPartitionsResu
 		var lease *redis.SliceCmd
 		var windows *redis.StringSliceCmd
 		_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-			lease = p.HMGet(ctx, sl.keys.lease(seg.Segment), "token", "until")
+			lease = p.HMGet(ctx, sl.keys.lease(seg.Segment), "token", "until", "since")
 			windows = p.ZRange(ctx, sl.keys.win(seg.Segment), 0, 0)
 			return nil
 		})
@@ -210,7 +229,11 @@ func (s *Redis) ListPartitions(ctx context.Context) (carillon.ListPartitionsResu
 		if seg.Open {
 			info.State = "open"
 		}
-		info.Sweeper, info.LeaseUntil = liveLease(lease.Val(), now)
+		info.Sweeper, info.LeaseUntil, info.Since = liveLease(lease.Val(), now)
+		info.Worker = Token(info.Sweeper).Worker()
+		info.Assigned = assigned[carillon.Task{
+			Kind: carillon.TaskSweep, Store: info.Store, Slot: info.Slot, Number: info.Segment,
+		}]
 		for _, w := range windows.Val() {
 			start, _ := strconv.ParseInt(w, 10, 64)
 			head, err := s.client.ZRangeWithScores(ctx, sl.keys.due(seg.Segment, start), 0, 0).Result()
@@ -223,23 +246,40 @@ func (s *Redis) ListPartitions(ctx context.Context) (carillon.ListPartitionsResu
 		}
 		out.Partitions = append(out.Partitions, info)
 	}
-	for _, sl := range s.slots {
-		lanes, err := s.lanesOf(ctx, sl, sl.clock.NowMilli())
+	known := make([]map[int]int64, len(s.slots)) // lane → entries that it holds
+	know := func(t carillon.Task) {
+		if t.Kind == carillon.TaskFire && t.Store == s.options.Number && t.Slot < len(known) {
+			known[t.Slot][t.Number] = 0
+		}
+	}
+	for i := range known {
+		known[i] = map[int]int64{0: 0}
+	}
+	for t := range assigned {
+		know(t)
+	}
+	for _, t := range held {
+		know(t)
+	}
+	for i, sl := range s.slots {
+		lanes, err := s.lanesOf(ctx, sl, sl.clock.NowMilli(), known[i])
 		if err != nil {
 			return out, err
 		}
-		out.Lanes = append(out.Lanes, lanes...)
+		for _, l := range lanes {
+			l.Assigned = assigned[carillon.Task{Kind: carillon.TaskFire, Store: l.Store, Slot: l.Slot, Number: l.Lane}]
+			out.Lanes = append(out.Lanes, l)
+		}
 	}
 	return out, nil
 }
 
-// lanesOf finds the lanes of a slot: those that consume its fire queue, or lane 0 if nobody does.
-func (s *Redis) lanesOf(ctx context.Context, sl *slot, now int64) ([]carillon.LaneInfo, error) {
+// lanesOf finds the lanes of a slot: those that consume its fire queue, beside those in held.
+func (s *Redis) lanesOf(ctx context.Context, sl *slot, now int64, held map[int]int64) ([]carillon.LaneInfo, error) {
 	consumers, err := s.client.XInfoConsumers(ctx, sl.keys.fire, fireGroup).Result()
 	if err != nil {
 		return nil, redisError("list lanes", err)
 	}
-	held := map[int]int64{0: 0}
 	for _, c := range consumers {
 		if lane, ok := laneOf(Token(c.Name)); ok {
 			held[lane] += c.Pending
@@ -251,24 +291,24 @@ func (s *Redis) lanesOf(ctx context.Context, sl *slot, now int64) ([]carillon.La
 	}
 	var out []carillon.LaneInfo
 	for lane, n := range held {
-		lease, err := s.client.HMGet(ctx, sl.keys.lane(lane), "token", "until").Result()
+		lease, err := s.client.HMGet(ctx, sl.keys.lane(lane), "token", "until", "since").Result()
 		if err != nil {
 			return nil, redisError("list lanes", err)
 		}
 		info := carillon.LaneInfo{Store: s.options.Number, Slot: sl.number, Lane: lane, Queue: queue, Held: n}
-		info.Holder, info.LeaseUntil = liveLease(lease, now)
+		info.Holder, info.LeaseUntil, info.Since = liveLease(lease, now)
+		info.Worker = Token(info.Holder).Worker()
 		out = append(out, info)
 	}
 	slices.SortFunc(out, func(a, b carillon.LaneInfo) int { return a.Lane - b.Lane })
 	return out, nil
 }
 
-// liveLease reads token and until of a lease; one that has lapsed has no holder.
-func liveLease(fields []any, now int64) (string, time.Time) {
-	token, _ := fields[0].(string)
-	until := number(fields[1])
-	if token == "" || until <= now {
-		return "", time.Time{}
+// liveLease reads token, until and since of a lease; one that has lapsed has no holder.
+func liveLease(fields []any, now int64) (holder string, until, since time.Time) {
+	holder, _ = fields[0].(string)
+	if holder == "" || number(fields[1]) <= now {
+		return "", time.Time{}, time.Time{}
 	}
-	return token, milli(until)
+	return holder, milli(number(fields[1])), milli(number(fields[2]))
 }

@@ -207,7 +207,9 @@ func parseCursor(text string, slots int) (c listCursor, err error) {
 const listEffort = 10_000
 
 // List implements Timers. It goes through the records slot by slot with HSCAN: a timer that is there all the time is
-// returned at least once; one that changes meanwhile may be returned twice.
+// returned at least once; one that changes meanwhile may be returned twice. A cursor is good for as long as the slot stays where
+// it is: each Redis process orders a hash in its own way, so that a list that a restart, a failover or a move of the slot
+// interrupts may miss some.
 func (s *Redis) List(ctx context.Context, in carillon.ListTimersInput) (carillon.ListTimersResult, error) {
 	match, err := listFilter(in)
 	if err != nil {

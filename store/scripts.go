@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -16,13 +17,20 @@ var luaFiles embed.FS
 type scripts struct {
 	create, cancel, reschedule                     *redis.Script
 	lease, leave, release, sweep, segment, retire  *redis.Script
-	read, adopt, drop, claim, complete, mailboxAck *redis.Script
+	read, adopt, drop, claim, complete             *redis.Script
+	mailboxOpen, mailboxAck                        *redis.Script
 	group, host, slot                              *redis.Script
+	member, depart, drain, begin, observed, decide *redis.Script
 }
 
-// testClock shifts the store's time by what the slot's (or the group's) clock key holds, in microseconds: for test groups only.
+// testClock shifts the store's time by what the slot's (or the group's) clock key holds, in microseconds: for test groups only,
+// whose scripts get that key behind all others. A clock that is halted holds its time behind an equals sign.
 const testClock = `
-now_us = now_us + tonumber(redis.call('GET', string.match(KEYS[1], '^carillon:{[^}]+}:') .. 'clock') or '0')`
+local shift = redis.call('GET', KEYS[#KEYS]) or '0'
+now_us = sub(shift, 1, 1) == '=' and tonumber(sub(shift, 2)) or now_us + tonumber(shift)`
+
+// clockKey is the clock key of the slot, or of the group, that a key belongs to.
+func clockKey(key string) string { return key[:strings.Index(key, "}:")+len("}:")] + "clock" }
 
 // loadScripts reads the scripts. A real Redis gets a shebang, which lets it run them while it is full: that is how it
 // becomes empty again. Those that fill it have none of that.
@@ -55,10 +63,17 @@ func loadScripts(shebang, shiftedClock bool) (*scripts, error) {
 		{"drop", false, &s.drop},
 		{"claim", false, &s.claim},
 		{"complete", false, &s.complete},
+		{"mailbox_open", false, &s.mailboxOpen},
 		{"mailbox_ack", false, &s.mailboxAck},
-		{"group", true, &s.group},
+		{"group", false, &s.group}, // a worker that starts while Redis is full has to fire what is there
+		{"slot", false, &s.slot},
 		{"host", true, &s.host},
-		{"slot", true, &s.slot},
+		{"member", false, &s.member},
+		{"depart", false, &s.depart},
+		{"drain", false, &s.drain},
+		{"begin", false, &s.begin},
+		{"observed", false, &s.observed},
+		{"decide", false, &s.decide},
 	} {
 		body, err := luaFiles.ReadFile("lua/" + load.name + ".lua")
 		if err != nil {
@@ -79,6 +94,7 @@ func loadScripts(shebang, shiftedClock bool) (*scripts, error) {
 
 // reply is what a script answered, behind the time and the code that every one of them begins with.
 type reply struct {
+	micros int64 // the store's time
 	code   string
 	values []any
 }
@@ -101,6 +117,9 @@ func (r reply) list(i int) []any {
 
 // run calls a script and takes the time from its answer. A lost lease becomes ErrLeaseLost.
 func (s *Redis) run(ctx context.Context, op string, script *redis.Script, clock *Clock, keys []string, args []any) (reply, error) {
+	if s.options.shiftedClock() {
+		keys = append(slices.Clone(keys), clockKey(keys[0]))
+	}
 	sent := clock.Mark()
 	out, err := script.Run(ctx, s.client, keys, args...).Slice()
 	if err != nil {
@@ -111,7 +130,7 @@ func (s *Redis) run(ctx context.Context, op string, script *redis.Script, clock 
 		return reply{}, fmt.Errorf("store: %s: the script answered %v", op, out)
 	}
 	clock.Observe(sent, micros)
-	r := reply{values: out[2:]}
+	r := reply{micros: micros, values: out[2:]}
 	r.code, _ = out[1].(string)
 	if r.code == "LEASE" {
 		return reply{}, fmt.Errorf("%s: %w", op, ErrLeaseLost)

@@ -15,6 +15,8 @@ type Store interface {
 	Timers
 	Partitions
 	Lanes
+	Coordination
+	Groups
 
 	// Group is the group whose timers these are.
 	Group() string
@@ -78,7 +80,7 @@ type Partitions interface {
 	RetireSegment(ctx context.Context, p Partition) (bool, error)
 
 	// AcquireSweep takes the lease on a partition if it is free or has lapsed, for the owner (any unique text without a
-	// colon). It fails with ErrLeaseHeld.
+	// colon). It fails with ErrLeaseHeld, and with carillon.ErrNotFound if the segment is retired.
 	AcquireSweep(ctx context.Context, p Partition, owner string) (Token, error)
 	// ReleaseSweep hands the lease back. A lease that is lost already is no error.
 	ReleaseSweep(ctx context.Context, p Partition, token Token) error
@@ -110,6 +112,8 @@ type SweepResult struct {
 type Lanes interface {
 	// AcquireLane takes the lease on a lane if it is free or has lapsed, as AcquireSweep does.
 	AcquireLane(ctx context.Context, l LaneID, owner string) (Token, error)
+	// AcquireLapsedLane is as AcquireLane, but takes nothing from a holder that is leaving: that one waits for somebody else.
+	AcquireLapsedLane(ctx context.Context, l LaneID, owner string) (Token, error)
 	// LeaveLane says that the holder is about to go: it keeps the lease and goes on, but whoever asks for the lease gets it
 	// at once. What the holder is delivering then, it may still complete under its old token.
 	LeaveLane(ctx context.Context, l LaneID, token Token) error

@@ -20,6 +20,7 @@ import (
 // Store is what a Client needs of a store. store.Store has it.
 type Store interface {
 	store.Timers
+	store.Groups
 	// ListPartitions lists the virtual partitions with their leases and the lanes with theirs.
 	ListPartitions(ctx context.Context) (carillon.ListPartitionsResult, error)
 }

@@ -175,6 +175,24 @@ func TestWithAStore(t *testing.T) {
 	require.NotEmpty(t, partitions.Partitions)
 }
 
+func TestGroup(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	c, err := direct.New(s, direct.Options{Logger: quiet})
+	require.NoError(t, err)
+	defer c.Close()
+	ctx := t.Context()
+	_, err = c.DrainWorker(ctx, carillon.DrainWorkerInput{Worker: "w"})
+	require.ErrorIs(t, err, carillon.ErrNotFound)
+	_, err = c.DrainWorker(ctx, carillon.DrainWorkerInput{})
+	require.ErrorIs(t, err, carillon.ErrInvalidArgument)
+	require.Equal(t, "worker", carillon.AsError(err).Field)
+	group, err := c.DescribeGroup(ctx, carillon.DescribeGroupInput{})
+	require.NoError(t, err)
+	require.Equal(t, "direct", group.Group)
+	require.Len(t, group.Tasks, 8, "a sweeper and a lane for each of four slots")
+}
+
 func BenchmarkCreate(b *testing.B) {
 	for _, callers := range []int{1, 64, 4000} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {

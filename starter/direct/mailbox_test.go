@@ -79,7 +79,9 @@ func (l *lossy) serve(client net.Conn) {
 func fire(t *testing.T, s *store.Redis, payload string) {
 	t.Helper()
 	_, err := s.Create(t.Context(), carillon.CreateTimersInput{RequestID: payload, Timers: []carillon.TimerSpec{{
-		ClientID: "client", FireAt: s.Clock(0).Now(), Target: carillon.ToMailbox(), Payload: &commonpb.Payload{Data: []byte(payload)},
+		ClientID: "client",
+		FireAt:   s.Clock(0).Now().Add(-time.Second), // due by the store's own clock, too
+		Target:   carillon.ToMailbox(), Payload: &commonpb.Payload{Data: []byte(payload)},
 	}}})
 	require.NoError(t, err)
 	lane := store.LaneID{}

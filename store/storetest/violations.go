@@ -43,7 +43,8 @@ func CheckInvariants(t testing.TB, s *store.Redis, client redis.UniversalClient)
 //   - every window that holds something is named; claims have a record and a queue entry; bodies lie apart where, and
 //     only where, the record says so; dead timers stand in the list of the dead;
 //   - no mailbox holds a timer twice, one that is still pending, or one that was fired early;
-//   - there is no key that nobody knows, and none that should expire and does not.
+//   - there is no key that nobody knows, and none that should expire and does not;
+//   - members and control can be read, and nothing is assigned that is no task of the group's, or without a decision.
 func Violations(ctx context.Context, client redis.UniversalClient, group string) ([]string, error) {
 	text, err := client.HGet(ctx, groupPrefix(group)+"meta", "slots").Result()
 	if errors.Is(err, redis.Nil) {
@@ -73,6 +74,11 @@ func Violations(ctx context.Context, client redis.UniversalClient, group string)
 			out = append(out, fmt.Sprintf("slot %d: %s", slot, v))
 		}
 	}
+	own, err := checkGroup(ctx, client, group, slots, keys[groupPrefix(group)])
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, own...)
 	for prefix := range keys {
 		if prefix != groupPrefix(group) {
 			out = append(out, "there are keys of a slot that the group does not have: "+prefix)

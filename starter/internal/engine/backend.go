@@ -17,6 +17,8 @@ type Backend interface {
 	List(ctx context.Context, in carillon.ListTimersInput) (carillon.ListTimersResult, error)
 	Count(ctx context.Context, in carillon.CountTimersInput) (carillon.CountTimersResult, error)
 	ListPartitions(ctx context.Context) (carillon.ListPartitionsResult, error)
+	DescribeGroup(ctx context.Context, in carillon.DescribeGroupInput) (carillon.DescribeGroupResult, error)
+	DrainWorker(ctx context.Context, in carillon.DrainWorkerInput) (carillon.DrainWorkerResult, error)
 }
 
 // Explainer is a Backend that can find out why an operation got no answer in time. last is what went wrong at the last

@@ -174,3 +174,18 @@ func (e *Engine) ListPartitions(ctx context.Context) (carillon.ListPartitionsRes
 			return e.backend.ListPartitions(ctx)
 		})
 }
+
+// DescribeGroup tells who is in the group, who controls it, and who runs what.
+func (e *Engine) DescribeGroup(
+	ctx context.Context, in carillon.DescribeGroupInput,
+) (carillon.DescribeGroupResult, error) {
+	return call(ctx, e, carillon.OpDescribeGroup, in, e.backend.DescribeGroup)
+}
+
+// DrainWorker makes a worker give away its tasks, or take tasks again.
+func (e *Engine) DrainWorker(ctx context.Context, in carillon.DrainWorkerInput) (carillon.DrainWorkerResult, error) {
+	if err := carillon.CheckWorkerID(in.Worker); err != nil {
+		return carillon.DrainWorkerResult{}, err
+	}
+	return call(ctx, e, carillon.OpDrainWorker, in, e.backend.DrainWorker)
+}

@@ -25,6 +25,7 @@ type Memory struct {
 	requests []carillon.CreateTimersInput
 	next     uint64
 	version  int64
+	draining bool
 }
 
 // NewMemory makes an empty Memory.
@@ -234,5 +235,44 @@ func (m *Memory) ListPartitions(ctx context.Context) (carillon.ListPartitionsRes
 			Partitions: []carillon.PartitionInfo{{State: "open", Entries: int64(len(m.timers))}},
 			Lanes:      []carillon.LaneInfo{{Lane: 0}},
 		}, nil
+	})
+}
+
+// DescribeGroup tells of one worker and its two tasks.
+func (m *Memory) DescribeGroup(
+	ctx context.Context, in carillon.DescribeGroupInput,
+) (carillon.DescribeGroupResult, error) {
+	return run(m, carillon.OpDescribeGroup, "", func() (carillon.DescribeGroupResult, error) {
+		out := carillon.DescribeGroupResult{Workers: []carillon.WorkerInfo{{Member: m.worker(), Sweep: 1, Fire: 1}}}
+		if !in.WithoutTasks {
+			out.Tasks = []carillon.TaskInfo{
+				{Task: carillon.Task{Kind: carillon.TaskFire}, Worker: Worker},
+				{Task: carillon.Task{Kind: carillon.TaskSweep}, Worker: Worker},
+			}
+		}
+		return out, nil
+	})
+}
+
+// Worker is the id of the one worker that there is.
+const Worker = "memory"
+
+func (m *Memory) worker() carillon.Member {
+	return carillon.Member{Worker: Worker, Draining: m.draining}
+}
+
+// DrainWorker drains the one worker, or takes that back.
+func (m *Memory) DrainWorker(
+	ctx context.Context, in carillon.DrainWorkerInput,
+) (carillon.DrainWorkerResult, error) {
+	return run(m, carillon.OpDrainWorker, "", func() (carillon.DrainWorkerResult, error) {
+		switch {
+		case in.Worker != Worker:
+			return carillon.DrainWorkerResult{}, carillon.Errorf(carillon.TypeNotFound, "no worker %q", in.Worker)
+		case !in.Undo && !in.EvenLast:
+			return carillon.DrainWorkerResult{}, carillon.InvalidArgument("even_last", "it is the last one")
+		}
+		m.draining = !in.Undo
+		return carillon.DrainWorkerResult{Worker: m.worker()}, nil
 	})
 }
