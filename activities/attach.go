@@ -1,18 +1,19 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"go.temporal.io/sdk/activity"
 
 	"github.com/carillon-io/carillon"
+	"github.com/carillon-io/carillon/internal/fault"
 )
 
 // DefaultHeartbeatInterval is how often an attached activity heartbeats unless Attach says otherwise.
-const DefaultHeartbeatInterval = time.Minute
+const DefaultHeartbeatInterval = 2 * time.Minute
 
 // Runner is a running loop of a sweeper or of a lane, under one lease.
 type Runner interface {
@@ -74,7 +75,11 @@ func (a *Attach) attach(
 	}
 	detached := runner.Attached()
 	defer detached()
-	stopBeating := a.beat(ctx, runner)
+	if err := fault.At(fault.TaskAttached, nil); err != nil {
+		return carillon.AttachResult{}, err
+	}
+	interval := cmp.Or(max(a.HeartbeatInterval, 0), DefaultHeartbeatInterval)
+	stopBeating := beat(ctx, interval, func() any { return runner.Status() })
 	defer stopBeating()
 
 	renew := time.NewTimer(renewAfter(activity.GetInfo(ctx).StartToCloseTimeout))
@@ -108,33 +113,6 @@ func (a *Attach) attach(
 		status.Lease = in.Lease
 	}
 	return carillon.AttachResult{Reason: reason, Status: status}, nil
-}
-
-// beat heartbeats from a goroutine of its own, since a heartbeat blocks for as long as Temporal is away; the function
-// that it returns ends that, at once.
-func (a *Attach) beat(ctx context.Context, runner Runner) (stop func()) {
-	interval := a.HeartbeatInterval
-	if interval <= 0 {
-		interval = DefaultHeartbeatInterval
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	var beating sync.WaitGroup
-	beating.Go(func() {
-		tick := time.NewTicker(interval)
-		defer tick.Stop()
-		for {
-			activity.RecordHeartbeat(ctx, runner.Status())
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
-	return func() {
-		cancel()
-		beating.Wait()
-	}
 }
 
 // renewAfter is how long before its time limit an attachment asks to be renewed: in time for the answer to arrive.

@@ -11,5 +11,8 @@
 // heartbeat with its status, and return when it ends. They never start, stop or disturb it: what stops a loop is its
 // lease.
 //
+// Coordination are the activities of the group's coordinator: they look at the group, and write what the coordinator
+// has decided. What is worth a decision they are told by the plan that they are given.
+//
 // The loops themselves, and the deliveries, are in the folders below: sweeping, firing, target.
 package activities

@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/converter"
 
 	"github.com/carillon-io/carillon"
+	"github.com/carillon-io/carillon/internal/fault"
 	"github.com/carillon-io/carillon/store"
 )
 
@@ -43,6 +44,8 @@ func (o *Operations) Register(r Registry) {
 		{carillon.OpCountTimers, o.CountTimers},
 		{carillon.OpRedriveTimers, o.RedriveTimers},
 		{carillon.OpListPartitions, o.ListPartitions},
+		{carillon.OpDescribeGroup, o.DescribeGroup},
+		{carillon.OpDrainWorker, o.DrainWorker},
 	} {
 		r.RegisterActivityWithOptions(op.run, activity.RegisterOptions{Name: op.name})
 	}
@@ -94,14 +97,18 @@ func (o *Operations) create(
 	if in.RequestID, err = requestID(ctx, in.RequestID); err != nil {
 		return out, err
 	}
-	return o.Store.Create(ctx, in)
+	if err := fault.At(fault.CreateBegun, nil); err != nil {
+		return out, err
+	}
+	out, err = o.Store.Create(ctx, in)
+	return out, fault.At(fault.CreateDone, err)
 }
 
 // CancelTimers takes a carillon.CancelTimersInput and gives a carillon.CancelTimersResult, as JSON.
 func (o *Operations) CancelTimers(ctx context.Context, raw converter.RawValue) (converter.RawValue, error) {
 	return callForEach(ctx, raw, func(id string, timers []carillon.TimerRef) ([]carillon.CancelResult, error) {
 		out, err := o.Store.Cancel(ctx, carillon.CancelTimersInput{RequestID: id, Timers: timers})
-		return out.Timers, err
+		return out.Timers, fault.At(fault.CancelDone, err)
 	}, func(ref carillon.TimerRef, err *carillon.Error) carillon.CancelResult {
 		return carillon.CancelResult{TimerID: ref.TimerID, Error: err}
 	}, func(timers []carillon.CancelResult) any {
@@ -154,7 +161,8 @@ func (o *Operations) reschedule(
 	if in.RequestID, err = requestID(ctx, in.RequestID); err != nil {
 		return out, err
 	}
-	return o.Store.Reschedule(ctx, in)
+	out, err = o.Store.Reschedule(ctx, in)
+	return out, fault.At(fault.RescheduleDone, err)
 }
 
 // DescribeTimer takes a carillon.DescribeTimerInput and gives a carillon.DescribeTimerResult, as JSON.
@@ -181,6 +189,16 @@ func (o *Operations) listPartitions(
 	ctx context.Context, _ carillon.ListPartitionsInput,
 ) (carillon.ListPartitionsResult, error) {
 	return o.Store.ListPartitions(ctx)
+}
+
+// DescribeGroup takes a carillon.DescribeGroupInput and gives a carillon.DescribeGroupResult, as JSON.
+func (o *Operations) DescribeGroup(ctx context.Context, raw converter.RawValue) (converter.RawValue, error) {
+	return call(ctx, raw, o.Store.DescribeGroup)
+}
+
+// DrainWorker takes a carillon.DrainWorkerInput and gives a carillon.DrainWorkerResult, as JSON.
+func (o *Operations) DrainWorker(ctx context.Context, raw converter.RawValue) (converter.RawValue, error) {
+	return call(ctx, raw, o.Store.DrainWorker)
 }
 
 // call makes one call of the store: input and result as JSON.

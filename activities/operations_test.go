@@ -32,6 +32,8 @@ type fakeStore struct {
 	list       func(carillon.ListTimersInput) (carillon.ListTimersResult, error)
 	count      func(carillon.CountTimersInput) (carillon.CountTimersResult, error)
 	partitions func() (carillon.ListPartitionsResult, error)
+	group      func(carillon.DescribeGroupInput) (carillon.DescribeGroupResult, error)
+	drain      func(carillon.DrainWorkerInput) (carillon.DrainWorkerResult, error)
 }
 
 func (f *fakeStore) Create(_ context.Context, in carillon.CreateTimersInput) (carillon.CreateTimersResult, error) {
@@ -66,6 +68,16 @@ func (f *fakeStore) Count(_ context.Context, in carillon.CountTimersInput) (cari
 
 func (f *fakeStore) ListPartitions(context.Context) (carillon.ListPartitionsResult, error) {
 	return f.partitions()
+}
+
+func (f *fakeStore) DescribeGroup(
+	_ context.Context, in carillon.DescribeGroupInput,
+) (carillon.DescribeGroupResult, error) {
+	return f.group(in)
+}
+
+func (f *fakeStore) DrainWorker(_ context.Context, in carillon.DrainWorkerInput) (carillon.DrainWorkerResult, error) {
+	return f.drain(in)
 }
 
 // newEnv is an environment that runs the operations on a store.
@@ -246,6 +258,24 @@ func TestSingleOperations(t *testing.T) {
 		partitions: func() (carillon.ListPartitionsResult, error) {
 			return carillon.ListPartitionsResult{Lanes: []carillon.LaneInfo{{Lane: 1}}}, nil
 		},
+		group: func(in carillon.DescribeGroupInput) (carillon.DescribeGroupResult, error) {
+			out := carillon.DescribeGroupResult{Group: "g", Control: carillon.Control{Epoch: 4}, Workers: []carillon.WorkerInfo{{
+				Member: carillon.Member{Worker: "w", Labels: map[string]string{"a": "b"}, Seen: at}, Fire: 2,
+			}}}
+			if !in.WithoutTasks {
+				out.Tasks = []carillon.TaskInfo{{
+					Task:   carillon.Task{Kind: carillon.TaskFire, Slot: 3, Number: 1},
+					Worker: "w", Since: at, Problem: carillon.ProblemUnassigned,
+				}}
+			}
+			return out, nil
+		},
+		drain: func(in carillon.DrainWorkerInput) (carillon.DrainWorkerResult, error) {
+			if in.Worker != "w" {
+				return carillon.DrainWorkerResult{}, carillon.Errorf(carillon.TypeNotFound, "no worker %q", in.Worker)
+			}
+			return carillon.DrainWorkerResult{Worker: carillon.Member{Worker: in.Worker, Draining: !in.Undo}}, nil
+		},
 	})
 	read := func(out any, op string, args ...any) {
 		t.Helper()
@@ -275,6 +305,32 @@ func TestSingleOperations(t *testing.T) {
 	var partitions carillon.ListPartitionsResult
 	read(&partitions, carillon.OpListPartitions, nil)
 	require.Len(t, partitions.Lanes, 1)
+
+	var group carillon.DescribeGroupResult
+	read(&group, carillon.OpDescribeGroup, nil)
+	require.Equal(t, "g", group.Group)
+	require.EqualValues(t, 4, group.Control.Epoch)
+	require.Equal(t, "w", group.Workers[0].Worker)
+	require.Equal(t, at, group.Workers[0].Seen)
+	require.Equal(t, 2, group.Workers[0].Fire)
+	require.Equal(t, carillon.TaskInfo{
+		Task: carillon.Task{Kind: carillon.TaskFire, Slot: 3, Number: 1}, Worker: "w", Since: at,
+		Problem: carillon.ProblemUnassigned,
+	}, group.Tasks[0])
+	var short carillon.DescribeGroupResult
+	read(&short, carillon.OpDescribeGroup, jsonValue(`{"without_tasks": true}`))
+	require.Empty(t, short.Tasks)
+
+	var drained carillon.DrainWorkerResult
+	read(&drained, carillon.OpDrainWorker, jsonValue(`{"worker": "w"}`))
+	require.True(t, drained.Worker.Draining)
+	var undone carillon.DrainWorkerResult
+	read(&undone, carillon.OpDrainWorker, jsonValue(`{"worker": "w", "undo": true}`))
+	require.Equal(t, carillon.Member{Worker: "w"}, undone.Worker)
+	_, err := run(env, carillon.OpDrainWorker, jsonValue(`{"worker": "v"}`))
+	require.ErrorIs(t, carillon.FromTemporal(err), carillon.ErrNotFound)
+	_, err = run(env, carillon.OpDrainWorker, jsonValue(`{"worker": "w", "draining": false}`))
+	requireInvalid(t, err, "draining")
 }
 
 // requireInvalid checks that an activity has failed for good, about a field.

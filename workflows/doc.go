@@ -32,6 +32,19 @@
 // workflow continues as new after some twenty attachments, so that every history stays short and readable, and
 // completes when it is told that its task has been retired.
 //
+// # The coordinator
+//
+// Coordinator says which worker is to run which task. There is one for each group, with the id of
+// carillon.CoordinatorWorkflowID. It goes round:
+//
+//	observe  an activity looks at the store until something is due, or for a minute
+//	decide   the package plan, which is pure, makes a decision from what was seen
+//	act      an activity writes it; the store refuses what is not newer than the last one
+//
+// So each decision, with all that it was made from, is in the workflow's history; who has what, and why it changed, is
+// in its current details and in the query "state". Nobody writes to a partition or a lane by an assignment: leases
+// remain the truth. When the coordinator is not at work, each worker decides for itself by the same plan.
+//
 // # Determinism
 //
 // Numbers that are tuned from release to release (timeouts, the length of a run) are read once per run through a side

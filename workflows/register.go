@@ -17,6 +17,8 @@ var Operations = []string{
 	carillon.OpCountTimers,
 	carillon.OpRedriveTimers,
 	carillon.OpListPartitions,
+	carillon.OpDescribeGroup,
+	carillon.OpDrainWorker,
 }
 
 // Registry is where workflows are registered: a worker of the Temporal SDK, its replayer, its test environment.
@@ -32,4 +34,5 @@ func Register(r Registry) {
 	}
 	r.RegisterWorkflowWithOptions(Sweeper, workflow.RegisterOptions{Name: carillon.WorkflowSweeper})
 	r.RegisterWorkflowWithOptions(Firing, workflow.RegisterOptions{Name: carillon.WorkflowFiring})
+	r.RegisterWorkflowWithOptions(Coordinator, workflow.RegisterOptions{Name: carillon.WorkflowCoordinator})
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	commonpb "go.temporal.io/api/common/v1"
@@ -62,7 +63,9 @@ func TestReplay(t *testing.T) {
 			require.NoError(t, replay(t, history))
 		})
 	}
-	for _, name := range []string{carillon.WorkflowSweeper, carillon.WorkflowFiring, carillon.OpCreateTimers} {
+	for _, name := range []string{
+		carillon.WorkflowSweeper, carillon.WorkflowFiring, carillon.WorkflowCoordinator, carillon.OpCreateTimers,
+	} {
 		require.True(t, seen[name], "no history of %s", name)
 	}
 }
@@ -99,6 +102,15 @@ func TestReplayNoticesWhatBreaks(t *testing.T) {
 			},
 			"event position 99",
 		},
+		"another decision": { // of the same plan, from an observation that asks for none
+			"v0.1-coordinator-life.json",
+			func(h *historypb.History) {
+				nothing, err := carillon.JSONPayload(carillon.Observation{})
+				require.NoError(t, err)
+				observed(h)[0].Result.Payloads[0] = nothing
+			},
+			"ActivityType:(Name:Observe)",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -108,5 +120,32 @@ func TestReplayNoticesWhatBreaks(t *testing.T) {
 			require.ErrorContains(t, err, "TMPRL1100")
 			require.ErrorContains(t, err, c.message)
 		})
+	}
+}
+
+// observed are the results of Observe, in their order.
+func observed(h *historypb.History) (out []*historypb.ActivityTaskCompletedEventAttributes) {
+	observes := map[int64]bool{}
+	for _, e := range h.Events {
+		if a := e.GetActivityTaskScheduledEventAttributes(); a.GetActivityType().GetName() == carillon.ActivityObserve {
+			observes[e.EventId] = true
+		}
+		if a := e.GetActivityTaskCompletedEventAttributes(); a != nil && observes[a.ScheduledEventId] {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// What a coordinator cannot do without is tried until it succeeds; of its decisions only the latest matters.
+func TestCoordinatorTriesForEver(t *testing.T) {
+	t.Parallel()
+	attempts := map[string]int32{carillon.ActivityBeginControl: 0, carillon.ActivityObserve: 0, carillon.ActivityAssign: 8}
+	for _, e := range read(t, filepath.Join("testdata", "v0.1-coordinator-life.json")).Events {
+		if a := e.GetActivityTaskScheduledEventAttributes(); a != nil {
+			require.Equal(t, attempts[a.ActivityType.Name], a.RetryPolicy.MaximumAttempts, a.ActivityType.Name)
+			require.Zero(t, a.ScheduleToCloseTimeout.AsDuration(), "it would end at once where a clock is ahead")
+			require.LessOrEqual(t, a.RetryPolicy.MaximumInterval.AsDuration(), 5*time.Second)
+		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/carillon-io/carillon"
 	"github.com/carillon-io/carillon/activities/target"
+	"github.com/carillon-io/carillon/internal/fault"
 	"github.com/carillon-io/carillon/internal/lease"
 	"github.com/carillon-io/carillon/store"
 )
@@ -59,10 +60,14 @@ func (s *server) deliver(o outcome) (err error) {
 	}()
 	ctx, cancel := context.WithTimeout(s.work, l.o.Deliverer.Timeout(f.Target))
 	defer cancel()
-	return l.o.Deliverer.Deliver(ctx, &target.Delivery{
+	if err := fault.At(fault.LaneDelivering, nil); err != nil {
+		return err
+	}
+	err = l.o.Deliverer.Deliver(ctx, &target.Delivery{
 		TimerID: f.TimerID, ClientID: f.ClientID, Name: f.Name, Incarnation: f.Incarnation, FireAt: time.UnixMilli(f.Due).UTC(),
 		Attempt: o.result.Attempt, At: l.clock.Now(), Target: f.Target, Payload: o.result.Payload,
 	})
+	return fault.At(fault.LaneDelivered, err)
 }
 
 // verdict says what to write of an outcome.
@@ -124,6 +129,7 @@ func (s *server) write(ctx context.Context, batch []outcome) {
 	wait := lease.Backoff()
 	for {
 		done, err := l.o.Store.Complete(ctx, l.o.Lane, s.token, completions)
+		err = fault.At(fault.LaneCompleted, err)
 		switch {
 		case err == nil:
 			s.tally(completions, done)

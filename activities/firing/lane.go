@@ -10,6 +10,7 @@ import (
 
 	"github.com/carillon-io/carillon"
 	"github.com/carillon-io/carillon/activities/target"
+	"github.com/carillon-io/carillon/internal/fault"
 	"github.com/carillon-io/carillon/internal/lease"
 	"github.com/carillon-io/carillon/store"
 )
@@ -28,6 +29,11 @@ type Options struct {
 	// HandOver is how long a lane that is told to stop goes on firing while it waits for somebody to take over. 0: 1 s;
 	// negative: it stops at once.
 	HandOver time.Duration
+	// Alone says that there is nobody to hand over to: the lane then stops at once. Nil: there may be somebody.
+	Alone func() bool
+	// Standby makes the lane wait until the lease has lapsed: it takes none from a holder that is leaving, who waits for the
+	// one that the lane is meant for.
+	Standby bool
 	// Logger receives what goes wrong. Nil: none.
 	Logger *slog.Logger
 }
@@ -85,7 +91,10 @@ func (l *Lane) failed(err error) {
 // taken the lease without having been asked to.
 func (l *Lane) Run(ctx context.Context) error {
 	for {
-		token, err := lease.Acquire(ctx, l.clock, l.o.Worker, func(owner string) (store.Token, error) {
+		token, err := lease.Acquire(ctx, l.clock, l.o.Worker, l.o.Standby, func(owner string) (store.Token, error) {
+			if l.o.Standby {
+				return l.o.Store.AcquireLapsedLane(ctx, l.o.Lane, owner)
+			}
 			return l.o.Store.AcquireLane(ctx, l.o.Lane, owner)
 		}, l.failed)
 		if ctx.Err() != nil {
@@ -100,7 +109,9 @@ func (l *Lane) Run(ctx context.Context) error {
 		l.update(func(st *carillon.TaskStatus) {
 			*st = carillon.TaskStatus{Task: l.task, Worker: l.o.Worker, Lease: string(token), Since: l.clock.Now()}
 		})
-		err = l.serve(ctx, token)
+		if err = fault.At(fault.LaneAcquired, nil); err == nil {
+			err = l.serve(ctx, token)
+		}
 		l.update(func(st *carillon.TaskStatus) { st.Lease, st.Held = "", 0 })
 		if !errors.Is(err, errAdopt) {
 			return err
@@ -116,7 +127,8 @@ var errAdopt = errors.New("adopt")
 func (l *Lane) release(ctx context.Context, token store.Token) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	if err := l.o.Store.ReleaseLane(ctx, l.o.Lane, token); err != nil {
+	err := l.o.Store.ReleaseLane(ctx, l.o.Lane, token)
+	if err = fault.At(fault.LaneReleased, err); err != nil {
 		l.o.Logger.Warn("the lease could not be handed back; it lapses by itself", "error", err)
 	}
 }
@@ -143,6 +155,8 @@ func (l *Lane) serve(ctx context.Context, token store.Token) error {
 	if err == nil || errors.Is(err, errRelieved) {
 		if err == nil {
 			l.release(ctx, token)
+		} else {
+			_ = fault.At(fault.LaneRelieved, nil) // no answer can be lost here
 		}
 		// What is being delivered is completed under the old token.
 		s.drain()
@@ -182,6 +196,9 @@ func (s *server) adopt(ctx context.Context) error {
 		var entries []store.Entry
 		var err error
 		entries, more, err = s.lane.o.Store.Adopt(ctx, s.lane.o.Lane, s.token, store.MaxScriptTimers)
+		if len(entries) > 0 {
+			err = fault.At(fault.LaneAdopted, err)
+		}
 		if errors.Is(err, store.ErrLeaseLost) {
 			return err
 		}
@@ -204,10 +221,11 @@ const readLimit = 1000
 func (s *server) read(ctx context.Context) {
 	l := s.lane
 	o := l.o.Store.Options()
-	limit := 2 * o.QueueLimit // so that what is due never waits behind what is not
-	pause := o.LaneTTL / 3
+	limit := 2 * o.QueueLimit  // so that what is due never waits behind what is not
+	pause := o.LaneTTL * 2 / 5 // two in a row may fail
 	wait := lease.Backoff()
-	var seen string // the greatest entry id that Wait has shown
+	news := s.watch(ctx)
+	defer news.stop()
 	for {
 		select {
 		case <-s.quit:
@@ -221,6 +239,11 @@ func (s *server) read(ctx context.Context) {
 			n = 0
 		}
 		entries, err := l.o.Store.Read(ctx, l.o.Lane, s.token, s.after, n)
+		if len(entries) > 0 {
+			err = fault.At(fault.LaneRead, err)
+		} else {
+			err = fault.At(fault.LaneRenewed, err)
+		}
 		if errors.Is(err, store.ErrLeaseLost) {
 			s.lost <- err // whether it was expected, the loop knows
 			return
@@ -251,27 +274,11 @@ func (s *server) read(ctx context.Context) {
 			s.sleep(ctx, pause/10)
 			continue
 		}
-		waiting, cancel := s.untilQuit(ctx)
-		seen, err = l.o.Store.Wait(waiting, l.o.Lane.Slot, maxID(s.after, seen), pause)
-		cancel()
-		if err != nil && waiting.Err() == nil {
+		if err := news.await(s.after, pause); err != nil {
 			l.failed(err)
 			s.sleep(ctx, wait.NextBackOff())
 		}
 	}
-}
-
-// untilQuit is a context that ends when the reader has to stop.
-func (s *server) untilQuit(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	go func() {
-		select {
-		case <-s.quit:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, cancel
 }
 
 func (s *server) sleep(ctx context.Context, d time.Duration) {
@@ -353,10 +360,11 @@ func (s *server) loop(stop, work context.Context) error {
 		case <-work.Done():
 		case <-leaving:
 			leaving = nil
-			if l.o.HandOver < 0 {
+			if l.o.HandOver < 0 || l.o.Alone != nil && l.o.Alone() {
 				return nil
 			}
-			if err := l.o.Store.LeaveLane(work, l.o.Lane, s.token); err != nil {
+			err := l.o.Store.LeaveLane(work, l.o.Lane, s.token)
+			if err = fault.At(fault.LaneLeaving, err); err != nil {
 				if errors.Is(err, store.ErrLeaseLost) {
 					return fmt.Errorf("lane %s: %w", l.task, err)
 				}
@@ -419,6 +427,7 @@ func (s *server) fetch(ctx context.Context, by int64) error {
 		entries[i] = it.entry
 	}
 	firings, err := s.lane.o.Store.Fetch(ctx, s.lane.o.Lane, entries)
+	err = fault.At(fault.LaneFetched, err)
 	if err != nil {
 		for _, it := range items {
 			s.held.far.add(it)
@@ -442,7 +451,7 @@ func (s *server) fetch(ctx context.Context, by int64) error {
 		// Should dropping fail, they are dropped when somebody reads them again.
 		s.held.forget(e)
 	}
-	return s.lane.o.Store.Drop(ctx, s.lane.o.Lane, s.token, stale)
+	return fault.At(fault.LaneDropped, s.lane.o.Store.Drop(ctx, s.lane.o.Lane, s.token, stale))
 }
 
 // claim claims a batch and begins to deliver what was claimed.
@@ -453,6 +462,7 @@ func (s *server) claim(ctx context.Context, batch []*item) error {
 		claims[i] = store.Claim{Entry: it.entry, Firing: it.firing, Timeout: s.attemptTime(it.firing)}
 	}
 	results, err := l.o.Store.Claim(ctx, l.o.Lane, s.token, claims)
+	err = fault.At(fault.LaneClaimed, err)
 	if err != nil {
 		for _, it := range batch { // should it have happened all the same, the next claim is answered likewise
 			s.held.near.add(it)

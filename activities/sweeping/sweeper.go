@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/carillon-io/carillon"
+	"github.com/carillon-io/carillon/internal/fault"
 	"github.com/carillon-io/carillon/internal/lease"
 	"github.com/carillon-io/carillon/store"
 )
@@ -32,6 +33,8 @@ type Options struct {
 	Partition store.Partition
 	// Worker is the id of the worker, for those who look at leases. It must not hold a colon.
 	Worker string
+	// Standby makes the sweeper wait until the lease has lapsed, where it would ask for it often.
+	Standby bool
 	// Logger receives what goes wrong. Nil: none.
 	Logger *slog.Logger
 }
@@ -74,7 +77,7 @@ func (s *Sweeper) update(f func(*carillon.TaskStatus)) {
 // returns store.ErrLeaseLost when somebody else has taken the lease.
 func (s *Sweeper) Run(ctx context.Context) error {
 	clock := s.o.Store.Clock(s.o.Partition.Slot)
-	token, err := lease.Acquire(ctx, clock, s.o.Worker, func(owner string) (store.Token, error) {
+	token, err := lease.Acquire(ctx, clock, s.o.Worker, s.o.Standby, func(owner string) (store.Token, error) {
 		return s.o.Store.AcquireSweep(ctx, s.o.Partition, owner)
 	}, s.failed)
 	if ctx.Err() != nil {
@@ -87,12 +90,16 @@ func (s *Sweeper) Run(ctx context.Context) error {
 		*st = carillon.TaskStatus{Task: s.task, Worker: s.o.Worker, Lease: string(token), Since: clock.Now()}
 	})
 	defer s.update(func(st *carillon.TaskStatus) { st.Lease = "" })
+	if err := fault.At(fault.SweepAcquired, nil); err != nil {
+		return err
+	}
 	if err := s.sweep(ctx, clock, token); err != nil {
 		return err
 	}
 	release, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	if err := s.o.Store.ReleaseSweep(release, s.o.Partition, token); err != nil {
+	err = s.o.Store.ReleaseSweep(release, s.o.Partition, token)
+	if err = fault.At(fault.SweepReleased, err); err != nil {
 		s.o.Logger.Warn("the lease could not be handed back; it lapses by itself", "error", err)
 	}
 	return nil
@@ -112,6 +119,9 @@ func (s *Sweeper) sweep(ctx context.Context, clock *store.Clock, token store.Tok
 	wait := lease.Backoff()
 	for {
 		r, err := s.o.Store.Sweep(ctx, s.o.Partition, token, batch)
+		if r.Moved > 0 {
+			err = fault.At(fault.SweepMoved, err)
+		}
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // it has been told to stop: that is how it ends
 		}

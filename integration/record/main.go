@@ -3,9 +3,10 @@
 //
 //	go run ./integration/record --release v0.2 --out workflows/testdata
 //
-// It starts the embedded server, or uses the one of TEMPORAL_ADDRESS. Activities are scripted, so that a history says
-// what its name says. Record again whenever the logic of a workflow changes, under the name of the release to come;
-// histories of earlier releases stay, since workflows that they started may still run.
+// With --only it plays just the scenarios whose names begin so. It starts the embedded server, or uses the one of
+// TEMPORAL_ADDRESS. Activities are scripted, so that a history says what its name says. Record again whenever the
+// logic of a workflow changes, under the name of the release to come; histories of earlier releases stay, since
+// workflows that they started may still run.
 package main
 
 import (
@@ -16,6 +17,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
@@ -30,14 +32,15 @@ import (
 func main() {
 	release := flag.String("release", "", "the `release` that the histories are named after; required")
 	out := flag.String("out", "workflows/testdata", "the `folder` to write to")
+	only := flag.String("only", "", "play the scenarios whose names begin with this `prefix`; all by default")
 	flag.Parse()
-	if err := run(context.Background(), *release, *out); err != nil {
+	if err := run(context.Background(), *release, *only, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "record:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, release, out string) (err error) {
+func run(ctx context.Context, release, only, out string) (err error) {
 	if release == "" {
 		return errors.New("--release is required")
 	}
@@ -65,6 +68,9 @@ func run(ctx context.Context, release, out string) (err error) {
 	}
 	defer s.stop()
 	for _, scenario := range scenarios {
+		if !strings.HasPrefix(scenario.name, only) {
+			continue
+		}
 		if err := scenario.play(ctx, s); err != nil {
 			return fmt.Errorf("%s: %w", scenario.name, err)
 		}

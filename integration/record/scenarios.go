@@ -22,6 +22,8 @@ var scenarios = []struct {
 	{"sweeper-life", sweeperLife},
 	{"sweeper-unreachable", sweeperUnreachable},
 	{"firing-continued", firingContinued},
+	{"coordinator-life", coordinatorLife},
+	{"coordinator-continued", coordinatorContinued},
 }
 
 func createTimers() *carillon.CreateTimersInput {

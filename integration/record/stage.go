@@ -26,6 +26,8 @@ type stage struct {
 	attached chan string
 	ends     chan carillon.AttachResult
 
+	coordination coordination
+
 	runs []execution // whose histories are to be written
 }
 
@@ -38,6 +40,7 @@ func newStage(c client.Client) (*stage, error) {
 	for _, name := range workflows.Operations {
 		operations.RegisterActivityWithOptions(s.operate, activity.RegisterOptions{Name: name})
 	}
+	s.coordination.register(operations)
 	s.workers = append(s.workers, operations)
 	for _, id := range []string{"one", "two"} {
 		w := worker.New(c, carillon.WorkerTaskQueue(group, id), worker.Options{DisableWorkflowWorker: true})
