@@ -13,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/carillon-io/carillon"
+	"github.com/carillon-io/carillon/internal/fault"
 )
 
 // announcer tells the workflows of the tasks that this worker runs them, so that they attach an activity. It is one
@@ -42,6 +43,7 @@ const (
 	// share its processors with lanes that fire to the millisecond.
 	announcesPerSecond = 10
 	announceTimeout    = 10 * time.Second
+	announceEvery      = time.Second
 	announceMaxWait    = 30 * time.Second
 )
 
@@ -86,7 +88,8 @@ func (a *announcer) round(ctx context.Context, limit *rate.Limiter) error {
 		if err := limit.Wait(ctx); err != nil {
 			return err
 		}
-		if err := a.assign(ctx, t.Status()); err != nil {
+		err := a.assign(ctx, t.Status())
+		if err = fault.At(fault.TaskAnnounced, err); err != nil {
 			return err
 		}
 		t.hasAsked(time.Now())

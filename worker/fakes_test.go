@@ -2,8 +2,11 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -29,11 +32,11 @@ type fakeLoops struct {
 	last     map[carillon.Task]*fakeLoop
 }
 
-func (f *fakeLoops) new(task carillon.Task) loop {
+func (f *fakeLoops) new(task carillon.Task, standby bool) loop {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.made++
-	l := &fakeLoop{f: f, task: task, epoch: f.made, fail: make(chan error, 1)}
+	l := &fakeLoop{f: f, task: task, standby: standby, epoch: f.made, fail: make(chan error, 1), lapse: make(chan struct{})}
 	if f.last == nil {
 		f.last = map[carillon.Task]*fakeLoop{}
 	}
@@ -53,6 +56,9 @@ type fakeLoop struct {
 	epoch int
 	fail  chan error
 
+	standby bool
+	lapse   chan struct{} // closed: a standby gets the lease
+
 	mu    sync.Mutex
 	lease string
 }
@@ -70,6 +76,13 @@ func (l *fakeLoop) Run(ctx context.Context) error {
 	if held {
 		<-ctx.Done()
 		return nil
+	}
+	if l.standby {
+		select {
+		case <-l.lapse:
+		case <-ctx.Done():
+			return nil
+		}
 	}
 	l.setLease(fmt.Sprintf("%d:%s", l.epoch, l.task))
 	defer l.setLease("")
@@ -93,8 +106,74 @@ func (l *fakeLoop) Status() carillon.TaskStatus {
 	return carillon.TaskStatus{Task: l.task, Worker: "w", Lease: l.lease}
 }
 
+// fakeGroup is a roster that the test writes.
+type fakeGroup struct {
+	mu          sync.Mutex
+	roster      carillon.Roster // Now and the worker itself are filled in
+	assignments carillon.Assignments
+	err         error
+	beats       []carillon.Member
+	reads       int // of the assignments
+	left        []string
+}
+
+func (f *fakeGroup) setRoster(r carillon.Roster, a carillon.Assignments) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.roster, f.assignments = r, a
+}
+
+func (f *fakeGroup) setHeartbeatError(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err = err
+}
+
+func (f *fakeGroup) Heartbeat(_ context.Context, m carillon.Member, _ string) (carillon.Roster, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil {
+		return carillon.Roster{}, f.err
+	}
+	f.beats = append(f.beats, m)
+	out := f.roster
+	out.Now = time.Now()
+	out.Members = append([]carillon.Member{m}, f.roster.Members...)
+	return out, nil
+}
+
+func (f *fakeGroup) Leave(_ context.Context, worker, _ string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.left = append(f.left, worker)
+	return nil
+}
+
+func (f *fakeGroup) Assignments(context.Context) (carillon.Assignments, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.reads++
+	out := carillon.Assignments{}
+	maps.Copy(out, f.assignments)
+	return out, nil
+}
+
+func (f *fakeGroup) Roster(ctx context.Context) (carillon.Roster, error) {
+	return carillon.Roster{}, errors.ErrUnsupported
+}
+
+func (f *fakeGroup) SetDraining(context.Context, string, bool) error { return errors.ErrUnsupported }
+
+func (f *fakeGroup) BeginControl(context.Context) (int64, error) { return 0, errors.ErrUnsupported }
+
+func (f *fakeGroup) Observed(context.Context, int64) error { return errors.ErrUnsupported }
+
+func (f *fakeGroup) Decide(context.Context, carillon.Decision) error { return errors.ErrUnsupported }
+
 // fakeSegments is a store's segments.
 type fakeSegments struct {
+	fakeGroup
+
 	mu       sync.Mutex
 	slots    int
 	segments []store.Segment
@@ -103,8 +182,9 @@ type fakeSegments struct {
 	retired  []store.Partition
 }
 
-func (f *fakeSegments) Number() int { return 0 }
-func (f *fakeSegments) Slots() int  { return f.slots }
+func (f *fakeSegments) Group() string { return "g" }
+func (f *fakeSegments) Number() int   { return 0 }
+func (f *fakeSegments) Slots() int    { return f.slots }
 
 func (f *fakeSegments) set(segments ...store.Segment) {
 	f.mu.Lock()
@@ -162,9 +242,10 @@ func fireTask(slot, lane int) carillon.Task {
 	return carillon.Task{Kind: carillon.TaskFire, Slot: slot, Number: lane}
 }
 
-// fakeTemporal takes signals.
+// fakeTemporal takes signals, and starts of workflows.
 type fakeTemporal struct {
 	mu      sync.Mutex
+	starts  []client.StartWorkflowOptions
 	err     error
 	calls   int
 	assigns []assigned
@@ -203,6 +284,24 @@ func (f *fakeTemporal) SignalWithStartWorkflow(
 		input: args[0].(carillon.TaskWorkflowInput),
 	})
 	return nil, nil
+}
+
+func (f *fakeTemporal) ExecuteWorkflow(
+	_ context.Context, o client.StartWorkflowOptions, _ any, _ ...any,
+) (client.WorkflowRun, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil {
+		return nil, f.err
+	}
+	f.starts = append(f.starts, o)
+	return nil, nil
+}
+
+func (f *fakeTemporal) started() []client.StartWorkflowOptions {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.starts)
 }
 
 func (f *fakeTemporal) SignalWorkflow(_ context.Context, id, _, signal string, _ any) error {

@@ -7,22 +7,28 @@ import (
 	"github.com/carillon-io/carillon/activities/firing"
 	"github.com/carillon-io/carillon/activities/sweeping"
 	"github.com/carillon-io/carillon/activities/target"
+	"github.com/carillon-io/carillon/internal/lease"
 	"github.com/carillon-io/carillon/store"
 )
 
-// newLoops makes the loops of tasks.
+// handOver is how long a lane that is told to stop waits for somebody to take over: the others have to hear of it with
+// their next heartbeat, and a lane that waits for the lease asks twice a second.
+const handOver = carillon.MemberHeartbeat + 3*lease.Poll
+
+// newLoops makes the loops of tasks. alone says that there is no other worker to hand over to.
 func newLoops(
-	s store.Store, worker string, to target.Deliverer, concurrency int, log *slog.Logger,
-) func(carillon.Task) loop {
-	return func(task carillon.Task) loop {
+	s store.Store, worker string, to target.Deliverer, concurrency int, alone func() bool, log *slog.Logger,
+) newLoop {
+	return func(task carillon.Task, standby bool) loop {
 		if task.Kind == carillon.TaskSweep {
 			return sweeping.New(sweeping.Options{
-				Store: s, Partition: store.Partition{Slot: task.Slot, Segment: task.Number}, Worker: worker, Logger: log,
+				Store: s, Partition: store.Partition{Slot: task.Slot, Segment: task.Number}, Worker: worker,
+				Standby: standby, Logger: log,
 			})
 		}
 		return firing.New(firing.Options{
 			Store: s, Lane: store.LaneID{Slot: task.Slot, Lane: task.Number}, Worker: worker, Deliverer: to,
-			Concurrency: concurrency, Logger: log,
+			Concurrency: concurrency, HandOver: handOver, Alone: alone, Standby: standby, Logger: log,
 		})
 	}
 }

@@ -34,6 +34,14 @@ type Options struct {
 	// this one. 1 to 100 letters, digits, '_', '-' and '.'. Empty: the host's name and a random suffix.
 	WorkerID string
 
+	// Capacity is the worker's share of the tasks, in relation to that of other workers: one of 2 gets twice as many as one
+	// of 1. 0: 1.
+	Capacity int
+	// Zone is where the worker runs: standbys are chosen from other zones first. Empty: none.
+	Zone string
+	// Labels are shown beside the worker.
+	Labels map[string]string
+
 	// LanesPerSlot is how many lanes each slot's fire queue has, the same for all workers of a group. 0: 1.
 	LanesPerSlot int
 	// Concurrency is how many deliveries of one lane may be under way at the same time. 0: the lane's own default.
@@ -46,7 +54,9 @@ type Options struct {
 	TemporalTimeout time.Duration
 	// OperationConcurrency is how many operations of clients this worker carries out at the same time. 0: 200.
 	OperationConcurrency int
-	// ObserveInterval is how often the worker looks which tasks there are. 0: 1 s.
+	// ObserveInterval is how often the worker looks which segments there are, while nothing else is news. It has to be well
+	// below Store.LookAhead: what is in a new segment is swept only when it has been noticed. 0: 5 s, or half of the
+	// look-ahead if that is less.
 	ObserveInterval time.Duration
 	// StopTimeout bounds Run's graceful stop, and how long Temporal's activities may take to end. 0: 30 s.
 	StopTimeout time.Duration
@@ -57,7 +67,7 @@ type Options struct {
 	buildID string
 }
 
-const maxWorkerID = 100
+const maxCapacity = 1000
 
 // withDefaults fills what is zero, and fails with carillon.ErrInvalidArgument, naming the option.
 func (o Options) withDefaults() (Options, error) {
@@ -69,6 +79,8 @@ func (o Options) withDefaults() (Options, error) {
 		return o, carillon.InvalidArgument("Redis", "a client is required")
 	case o.LanesPerSlot < 0 || o.LanesPerSlot > 64:
 		return o, carillon.InvalidArgument("LanesPerSlot", "%d is not between 1 and 64", o.LanesPerSlot)
+	case o.Capacity < 0 || o.Capacity > maxCapacity:
+		return o, carillon.InvalidArgument("Capacity", "%d is not between 1 and %d", o.Capacity, maxCapacity)
 	case o.Concurrency < 0:
 		return o, carillon.InvalidArgument("Concurrency", "%d is negative", o.Concurrency)
 	case o.SegmentCapacity < 0:
@@ -92,14 +104,15 @@ func (o Options) withDefaults() (Options, error) {
 	if o.WorkerID == "" {
 		o.WorkerID = newWorkerID()
 	}
-	if !validWorkerID(o.WorkerID) {
-		return o, carillon.InvalidArgument("WorkerID", "%.100q is not 1 to %d letters, digits, '_', '-' and '.'",
-			o.WorkerID, maxWorkerID)
+	if err := carillon.CheckWorkerID(o.WorkerID); err != nil {
+		return o, carillon.InvalidArgument("WorkerID", "%s", carillon.AsError(err).Message)
 	}
+	o.Capacity = or(o.Capacity, 1)
 	o.LanesPerSlot = or(o.LanesPerSlot, 1)
 	o.SegmentCapacity = or(o.SegmentCapacity, 1_000_000)
 	o.OperationConcurrency = or(o.OperationConcurrency, 200)
-	o.ObserveInterval = or(o.ObserveInterval, time.Second)
+	lookAhead := or(o.Store.LookAhead, store.DefaultLookAhead)
+	o.ObserveInterval = or(o.ObserveInterval, min(5*time.Second, lookAhead/2))
 	o.StopTimeout = or(o.StopTimeout, 30*time.Second)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -127,24 +140,12 @@ func newWorkerID() string {
 		host = "worker" // the random part tells workers apart; the host only helps people
 	}
 	host = strings.Map(func(r rune) rune {
-		if validWorkerID(string(r)) {
+		if carillon.CheckWorkerID(string(r)) == nil {
 			return r
 		}
 		return '-'
 	}, host)
 	return host[:min(len(host), 60)] + "-" + strings.ToLower(rand.Text()[:8])
-}
-
-// validWorkerID says whether an id can be part of a task queue's name and of a lease's token.
-func validWorkerID(id string) bool {
-	for _, c := range []byte(id) {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '-', c == '.':
-		default:
-			return false
-		}
-	}
-	return id != "" && len(id) <= maxWorkerID
 }
 
 // buildID names the build: the revision it was built from, else the module's version.

@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -39,7 +38,7 @@ func TestOptionsDefaults(t *testing.T) {
 	require.Equal(t, "default", o.Namespace)
 	require.Equal(t, 1, o.LanesPerSlot)
 	require.EqualValues(t, 1_000_000, o.SegmentCapacity)
-	require.Equal(t, time.Second, o.ObserveInterval)
+	require.Equal(t, 5*time.Second, o.ObserveInterval)
 	require.Equal(t, 30*time.Second, o.StopTimeout)
 	require.NotNil(t, o.Logger)
 	require.NotEmpty(t, o.buildID)
@@ -47,7 +46,7 @@ func TestOptionsDefaults(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEqual(t, o.WorkerID, again.WorkerID)
 	for _, id := range []string{o.WorkerID, again.WorkerID} {
-		require.True(t, validWorkerID(id), "%q", id)
+		require.NoError(t, carillon.CheckWorkerID(id), "%q", id)
 	}
 }
 
@@ -79,8 +78,6 @@ func TestOptionsThatDoNotFit(t *testing.T) {
 			require.ErrorIs(t, err, carillon.ErrInvalidArgument)
 		})
 	}
-	require.False(t, validWorkerID(strings.Repeat("x", maxWorkerID+1)))
-	require.False(t, validWorkerID(""))
 }
 
 func TestNewSaysWhenRedisIsNotThere(t *testing.T) {

@@ -75,6 +75,9 @@ func (p *Plugin) StartWorker(
 		return fmt.Errorf("carillon: %w", err)
 	}
 	Register(o.WorkerRegistry, w.store)
+	if p.serves(o.WorkerInstanceKey, w) {
+		w.registerCoordination(o.WorkerRegistry)
+	}
 	if err := next(ctx, o); err != nil {
 		p.leave(ctx, o.WorkerInstanceKey)
 		return err
@@ -91,6 +94,17 @@ func (p *Plugin) StopWorker(
 	next(ctx, o)
 }
 
+// serves says whether a worker that has the plugin serves the group's task queue.
+func (p *Plugin) serves(key string, w *Worker) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.servesLocked(key, w)
+}
+
+func (p *Plugin) servesLocked(key string, w *Worker) bool {
+	return p.queues[key] == carillon.TaskQueue(w.Group())
+}
+
 // enter brings Carillon up if it is not.
 func (p *Plugin) enter(ctx context.Context, key string) (*Worker, error) {
 	p.mu.Lock()
@@ -100,7 +114,7 @@ func (p *Plugin) enter(ctx context.Context, key string) (*Worker, error) {
 		if err != nil {
 			return nil, err
 		}
-		if p.queues[key] == carillon.TaskQueue(w.Group()) {
+		if p.servesLocked(key, w) {
 			w.servers.operations = nil // the user's worker serves it
 		}
 		if err := w.Start(); err != nil {

@@ -44,15 +44,16 @@ func TestRegister(t *testing.T) {
 	Register(r, optionsStore{})
 	for _, name := range []string{
 		"CreateTimers", "CancelTimers", "RescheduleTimer", "DescribeTimer", "ListTimers", "CountTimers", "RedriveTimers",
-		"ListPartitions",
+		"ListPartitions", "DescribeGroup", "DrainWorker",
 	} {
 		require.True(t, r.workflows[name], name)
 		require.True(t, r.activities[name], name)
 	}
 	require.True(t, r.workflows["Sweeper"])
 	require.True(t, r.workflows["Firing"])
-	require.Len(t, r.workflows, 10)
-	require.Len(t, r.activities, 8)
+	require.True(t, r.workflows["Coordinator"])
+	require.Len(t, r.workflows, 13)
+	require.Len(t, r.activities, 10)
 }
 
 func TestPluginRunsWithTheWorkersThatHaveIt(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -26,14 +27,21 @@ type runner struct {
 	cancel context.CancelFunc
 	done   chan struct{} // closed when no loop runs any more
 
+	// standby says how the next loop waits for the lease: only until it has lapsed.
+	standby atomic.Bool
+
 	mu      sync.Mutex
 	current *tenure
 }
 
+// newLoop makes the loop of a task.
+type newLoop func(task carillon.Task, standby bool) loop
+
 // startRunner starts a runner. stop ends it.
-func startRunner(ctx context.Context, task carillon.Task, newLoop func(carillon.Task) loop, log *slog.Logger) *runner {
+func startRunner(ctx context.Context, task carillon.Task, standby bool, newLoop newLoop, log *slog.Logger) *runner {
 	ctx, cancel := context.WithCancel(ctx)
 	r := &runner{task: task, cancel: cancel, done: make(chan struct{})}
+	r.standby.Store(standby)
 	go func() {
 		defer close(r.done)
 		defer cancel()
@@ -42,10 +50,10 @@ func startRunner(ctx context.Context, task carillon.Task, newLoop func(carillon.
 	return r
 }
 
-func (r *runner) run(ctx context.Context, newLoop func(carillon.Task) loop, log *slog.Logger) {
+func (r *runner) run(ctx context.Context, newLoop newLoop, log *slog.Logger) {
 	wait := retryWait(5 * time.Second)
 	for ctx.Err() == nil {
-		t := &tenure{task: r.task, loop: newLoop(r.task), done: make(chan struct{})}
+		t := &tenure{task: r.task, loop: newLoop(r.task, r.standby.Load()), done: make(chan struct{})}
 		r.mu.Lock()
 		r.current = t
 		r.mu.Unlock()
@@ -72,6 +80,12 @@ func (r *runner) run(ctx context.Context, newLoop func(carillon.Task) loop, log 
 // stop ends the runner: its loop finishes what it has begun and hands back its lease. It does not wait; done is closed
 // then.
 func (r *runner) stop() { r.cancel() }
+
+// holds says whether it has the lease.
+func (r *runner) holds() bool {
+	t := r.tenure()
+	return t != nil && t.Status().Lease != ""
+}
 
 func (r *runner) tenure() *tenure {
 	r.mu.Lock()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/carillon-io/carillon"
 	"github.com/carillon-io/carillon/activities"
+	"github.com/carillon-io/carillon/workflows/plan"
 )
 
 // attachLinger spreads the ends of the attachments of a worker that stops.
@@ -121,9 +122,15 @@ func (w *Worker) operationsServer() *server {
 			o.MaxConcurrentActivityExecutionSize = w.options.OperationConcurrency
 			s := sdkworker.New(w.options.Temporal, queue, o)
 			Register(s, w.store)
+			w.registerCoordination(s)
 			return s
 		},
 	}
+}
+
+// registerCoordination registers what the group's coordinator asks for; it does so on the group's task queue.
+func (w *Worker) registerCoordination(r activities.Registry) {
+	(&activities.Coordination{Store: w.group, Due: plan.Due, Lanes: w.options.LanesPerSlot}).Register(r)
 }
 
 // attachServer serves the worker's own task queue, where activities arrive that attach to its runners.

@@ -1,34 +1,38 @@
 package worker
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/carillon-io/carillon"
 	"github.com/carillon-io/carillon/activities"
+	"github.com/carillon-io/carillon/internal/fault"
 	"github.com/carillon-io/carillon/store"
 )
 
-// tasks decides which tasks this worker runs: all that there are. A runner without the lease waits for it, so every
-// task of the group is run by exactly one of its workers, and taken over by another when that one is gone.
+// tasks runs what this worker has to run, by what it knows of the group (see view). A runner without the lease waits for it:
+// the leases are what counts, the rest is who had better have them.
 //
 // It also keeps the segments: it opens a new one where the open one is full, and retires sealed ones that have drained.
+// Whoever sweeps a segment does that, so that it goes on while Temporal is away.
 type tasks struct {
 	store    taskStore
-	newLoop  func(carillon.Task) loop
+	newLoop  newLoop
 	lanes    int   // of each slot
 	capacity int64 // of a segment
 	every    time.Duration
 	log      *slog.Logger
 	retired  func(carillon.Task) // is told which tasks are no more
+	news     chan struct{}       // holds one: the view has changed
 
 	mu      sync.Mutex
+	view    *view // nil: nothing is known yet
 	running map[carillon.Task]*runner
 	leaving []*runner // that have been told to stop, and may not have yet
 }
@@ -48,16 +52,10 @@ var _ activities.Runners = (*tasks)(nil)
 func (t *tasks) run(ctx context.Context) {
 	// The runners' context is not ours: they are stopped one by one, below, after nothing more can be started.
 	runners := context.WithoutCancel(ctx)
-	for slot := range t.store.Slots() { // lanes are known without asking
-		for lane := range t.lanes {
-			t.start(runners, carillon.Task{Kind: carillon.TaskFire, Store: t.store.Number(), Slot: slot, Number: lane})
-		}
-	}
-	tick := time.NewTicker(t.every)
-	defer tick.Stop()
 	var trouble string
 	for ctx.Err() == nil {
 		err := t.observe(ctx, runners)
+		pause := t.every
 		switch {
 		case ctx.Err() != nil:
 		case err != nil && err.Error() != trouble:
@@ -67,43 +65,128 @@ func (t *tasks) run(ctx context.Context) {
 			trouble = ""
 			t.log.Info("The store's segments can be kept again.")
 		}
+		if err != nil {
+			pause = min(pause, time.Second)
+		}
 		select {
-		case <-tick.C:
+		case <-time.After(pause):
+		case <-t.news:
 		case <-ctx.Done():
 		}
 	}
 	t.stopAll()
 }
 
-func (t *tasks) start(ctx context.Context, task carillon.Task) {
+// see takes note of what is known of the group now.
+func (t *tasks) see(v view) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.running == nil {
-		t.running = map[carillon.Task]*runner{}
-	}
-	if t.running[task] == nil {
-		t.running[task] = startRunner(ctx, task, t.newLoop, t.log)
+	same := t.view != nil && reflect.DeepEqual(*t.view, v)
+	t.view = &v
+	t.mu.Unlock()
+	if !same {
+		t.look()
 	}
 }
 
-// observe looks which segments there are, and does what has to be done about them.
+// look makes it look soon what there is to run.
+func (t *tasks) look() {
+	select {
+	case t.news <- struct{}{}:
+	default:
+	}
+}
+
+// alone says whether this worker is the only one, as far as it knows.
+func (t *tasks) alone() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.view != nil && t.view.alone()
+}
+
+// lanesOf are the lanes of all slots: they are known without asking.
+func (t *tasks) lanesOf() []carillon.Task {
+	var out []carillon.Task
+	for slot := range t.store.Slots() {
+		for lane := range t.lanes {
+			out = append(out, carillon.Task{Kind: carillon.TaskFire, Store: t.store.Number(), Slot: slot, Number: lane})
+		}
+	}
+	return out
+}
+
+// observe looks which segments there are, runs what is to be run, and does what has to be done about the segments.
 func (t *tasks) observe(ctx, runners context.Context) error {
 	segments, err := t.store.Segments(ctx)
 	if err != nil {
+		t.share(runners, t.known()) // the lanes go on, and whatever was known
 		return fmt.Errorf("observe: %w", err)
 	}
-	there := make(map[carillon.Task]bool, len(segments))
+	all := t.lanesOf()
 	for _, s := range segments {
-		task := t.sweep(s.Partition)
-		there[task] = true
-		t.start(runners, task)
+		all = append(all, t.sweep(s.Partition))
 	}
-	t.dropMissing(there)
+	t.share(runners, all)
 	var errs []error
 	for _, s := range segments {
 		errs = append(errs, t.keep(ctx, s))
 	}
 	return errors.Join(errs...)
+}
+
+// known are the lanes, and the sweepers that run here.
+func (t *tasks) known() []carillon.Task {
+	all := t.lanesOf()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for task := range t.running {
+		if task.Kind == carillon.TaskSweep {
+			all = append(all, task)
+		}
+	}
+	return all
+}
+
+// share starts and stops runners, so that this worker runs its share of all tasks.
+func (t *tasks) share(ctx context.Context, all []carillon.Task) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.view == nil {
+		return
+	}
+	if t.running == nil {
+		t.running = map[carillon.Task]*runner{}
+	}
+	owners := t.view.owners(all)
+	there := make(map[carillon.Task]bool, len(all))
+	for _, task := range all {
+		there[task] = true
+		t.adjust(ctx, task, owners[task])
+	}
+	for task, r := range t.running {
+		if !there[task] {
+			t.leave(r) // somebody has retired it
+		}
+	}
+}
+
+// adjust makes the runner of a task do what its owner's name asks for. The caller holds the lock.
+func (t *tasks) adjust(ctx context.Context, task carillon.Task, of string) {
+	want, r := t.view.role(task, of), t.running[task]
+	switch {
+	case r == nil:
+	case r.holds() && (want == owner || of == ""):
+		r.standby.Store(false) // it goes on
+		return
+	case r.holds():
+		t.leave(r) // it belongs to another worker that lives, who waits for it
+	case want != none && r.standby.Load() == (want == standby):
+		return
+	default:
+		t.leave(r) // it waits in the wrong way, or for nothing
+	}
+	if want != none {
+		t.running[task] = startRunner(ctx, task, want == standby, t.newLoop, t.log)
+	}
 }
 
 // keep opens the next segment where this one is full, and retires it where it has drained. Whoever sweeps a partition
@@ -117,14 +200,17 @@ func (t *tasks) keep(ctx context.Context, s store.Segment) error {
 	switch {
 	case s.Open && s.Entries >= t.capacity:
 		next, err := t.store.OpenSegment(ctx, s.Slot, s.Segment)
-		if err != nil {
+		if err = fault.At(fault.SegmentOpened, err); err != nil {
 			return fmt.Errorf("open a segment: %w", err)
 		}
 		t.log.Info("A segment is full; the next one is open.", "slot", s.Slot, "segment", s.Segment, "entries", s.Entries,
 			"next", next)
-		t.start(context.WithoutCancel(ctx), t.sweep(store.Partition{Slot: s.Slot, Segment: next}))
+		t.look()
 	case !s.Open && s.Entries == 0:
 		done, err := t.store.RetireSegment(ctx, s.Partition)
+		if done {
+			err = fault.At(fault.SegmentRetired, err)
+		}
 		if err != nil {
 			return fmt.Errorf("retire a segment: %w", err)
 		}
@@ -139,17 +225,6 @@ func (t *tasks) keep(ctx context.Context, s store.Segment) error {
 
 func (t *tasks) sweep(p store.Partition) carillon.Task {
 	return carillon.Task{Kind: carillon.TaskSweep, Store: t.store.Number(), Slot: p.Slot, Number: p.Segment}
-}
-
-// dropMissing stops the sweepers of segments that somebody else has retired.
-func (t *tasks) dropMissing(there map[carillon.Task]bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for task, r := range t.running {
-		if task.Kind == carillon.TaskSweep && !there[task] {
-			t.leave(r)
-		}
-	}
 }
 
 func (t *tasks) drop(task carillon.Task) {
@@ -221,13 +296,8 @@ func (t *tasks) held() []*tenure {
 	}
 	t.mu.Unlock()
 	out = slices.DeleteFunc(out, func(t *tenure) bool { return t.Status().Lease == "" })
-	slices.SortFunc(out, func(a, b *tenure) int { return compareTasks(a.task, b.task) })
+	slices.SortFunc(out, func(a, b *tenure) int { return carillon.CompareTasks(a.task, b.task) })
 	return out
-}
-
-func compareTasks(a, b carillon.Task) int {
-	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Store, b.Store), cmp.Compare(a.Slot, b.Slot),
-		cmp.Compare(a.Number, b.Number))
 }
 
 // statuses are those of all tasks whose lease this worker holds.

@@ -26,6 +26,14 @@ type bench struct {
 	gone []carillon.Task
 }
 
+func members(ids ...string) []carillon.Member {
+	out := make([]carillon.Member, len(ids))
+	for i, id := range ids {
+		out[i].Worker = id
+	}
+	return out
+}
+
 func startTasks(t *testing.T, segments *fakeSegments) *bench {
 	t.Helper()
 	b := &bench{segments: segments, loops: &fakeLoops{}}
@@ -36,7 +44,9 @@ func startTasks(t *testing.T, segments *fakeSegments) *bench {
 			defer b.mu.Unlock()
 			b.gone = append(b.gone, task)
 		},
+		news: make(chan struct{}, 1),
 	}
+	b.see(view{self: "w", members: members("w")})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -113,7 +123,8 @@ func TestTasksLeaveSegmentsToWhoeverSweepsThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		segments := &fakeSegments{slots: 1, segments: []store.Segment{segment(0, 0, false, 0), segment(0, 1, true, 1000)}}
 		b := &bench{segments: segments, loops: &fakeLoops{held: true}}
-		b.tasks = &tasks{store: segments, newLoop: b.loops.new, lanes: 1, capacity: 100, every: time.Second, log: quiet()}
+		b.tasks = &tasks{store: segments, newLoop: b.loops.new, lanes: 1, capacity: 100, every: time.Second, log: quiet(), news: make(chan struct{}, 1)}
+		b.see(view{self: "w", members: members("w")})
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { b.run(ctx) })
@@ -196,5 +207,95 @@ func TestTasksWaitForWhatIsStopping(t *testing.T) {
 		<-stopped
 		require.Len(t, b.loops.released, 4)
 		require.True(t, slices.Contains(b.loops.released, sweepTask(0, 0)))
+	})
+}
+
+// ours are the tasks that this worker of the bench runs, and those that it stands by for.
+func (b *bench) ours() (own, standby []string) {
+	b.tasks.mu.Lock()
+	defer b.tasks.mu.Unlock()
+	for task, r := range b.running {
+		if r.standby.Load() {
+			standby = append(standby, task.String())
+		} else {
+			own = append(own, task.String())
+		}
+	}
+	slices.Sort(own)
+	slices.Sort(standby)
+	return own, standby
+}
+
+func TestTasksAreSharedWithOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := startTasks(t, &fakeSegments{slots: 2, segments: []store.Segment{segment(0, 0, true, 1), segment(1, 0, true, 1)}})
+		synctest.Wait()
+		require.Len(t, b.heldTasks(), 6)
+
+		// A second worker joins, and the coordinator gives it half.
+		assigned := carillon.Assignments{
+			fireTask(0, 0): "w", fireTask(0, 1): "w", fireTask(1, 0): "other", fireTask(1, 1): "other",
+			sweepTask(0, 0): "w", sweepTask(1, 0): "other",
+		}
+		b.see(view{self: "w", members: members("other", "w"), assigned: assigned, controlled: true})
+		synctest.Wait()
+		require.Equal(t, []string{"fire/0/0/0", "fire/0/0/1", "sweep/0/0/0"}, b.heldTasks())
+		require.Len(t, b.loops.released, 3, "only the other's share has moved")
+		_, standby := b.ours()
+		require.Equal(t, []string{"fire/0/1/0", "fire/0/1/1", "sweep/0/1/0"}, standby)
+
+		// The other one dies: a lease lapses before anybody has noticed, then the whole group knows.
+		close(b.loops.of(fireTask(1, 0)).lapse)
+		synctest.Wait()
+		require.Contains(t, b.heldTasks(), "fire/0/1/0")
+		b.see(view{self: "w", members: members("w"), assigned: assigned, controlled: true})
+		synctest.Wait()
+		require.Len(t, b.heldTasks(), 6)
+		require.Len(t, b.loops.released, 3, "nothing else has moved")
+	})
+}
+
+// What a standby has taken belongs to its owner again when that one lives.
+func TestTasksGiveBackWhatTheyStoodInFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := startTasks(t, &fakeSegments{slots: 1, segments: []store.Segment{segment(0, 0, true, 1)}})
+		assigned := carillon.Assignments{fireTask(0, 0): "other", fireTask(0, 1): "other", sweepTask(0, 0): "other"}
+		v := view{self: "w", members: members("other", "w"), assigned: assigned, controlled: true}
+		b.see(v)
+		synctest.Wait()
+		require.Empty(t, b.heldTasks())
+		close(b.loops.of(fireTask(0, 0)).lapse)
+		synctest.Wait()
+		require.Equal(t, []string{"fire/0/0/0"}, b.heldTasks())
+		v.members = members("other", "w")
+		v.members[1].Holds = []carillon.Task{fireTask(0, 0)} // as the next heartbeat says
+		b.see(v)
+		synctest.Wait()
+		require.Empty(t, b.heldTasks())
+		_, standby := b.ours()
+		require.Len(t, standby, 3)
+	})
+}
+
+// Nobody controls: each worker takes its slice, and all slices together are the whole.
+func TestTasksWithoutControl(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		owners := map[string]int{}
+		for _, self := range []string{"a", "b", "c"} {
+			b := startTasks(t, &fakeSegments{slots: 3, segments: []store.Segment{
+				segment(0, 0, true, 1), segment(1, 0, true, 1), segment(2, 0, true, 1),
+			}})
+			b.see(view{self: self, members: members("a", "b", "c")})
+			synctest.Wait()
+			own, _ := b.ours()
+			require.Len(t, own, 3)
+			for _, task := range own {
+				owners[task]++
+			}
+		}
+		require.Len(t, owners, 9, "every task has an owner, and one")
 	})
 }

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 
 	"github.com/carillon-io/carillon"
+	"github.com/carillon-io/carillon/activities"
 	"github.com/carillon-io/carillon/activities/target"
 	"github.com/carillon-io/carillon/store"
 )
@@ -18,7 +20,10 @@ import (
 type Worker struct {
 	options   Options
 	store     store.Store
+	group     groupStore
 	tasks     *tasks
+	member    *membership
+	caller    *caller
 	announcer *announcer
 	servers   servers
 	close     func() error // what New has opened
@@ -67,25 +72,55 @@ func New(ctx context.Context, options Options) (*Worker, error) {
 		targets.Close()
 		return s.Close()
 	}
-	w.assemble(s, newLoops(s, o.WorkerID, targets, o.Concurrency, o.Logger), o.Temporal)
+	w.assemble(s, newLoops(s, o.WorkerID, targets, o.Concurrency, w.alone, o.Logger), o.Temporal)
 	w.servers = servers{operations: w.operationsServer().run, attach: w.attachServer().run}
 	return w, nil
 }
 
 // assemble puts the parts together that need no connection.
-func (w *Worker) assemble(s taskStore, newLoop func(carillon.Task) loop, temporal signaller) {
+func (w *Worker) assemble(s groupStore, newLoop newLoop, temporal temporalClient) {
 	o := w.options
+	w.group = s
 	w.tasks = &tasks{
 		store: s, newLoop: newLoop, lanes: o.LanesPerSlot, capacity: o.SegmentCapacity, every: o.ObserveInterval,
-		log: o.Logger,
+		log: o.Logger, news: make(chan struct{}, 1),
+	}
+	w.caller = newCaller(temporal, o.Group, o.Logger)
+	w.member = &membership{
+		store: s, self: w.self, nonce: rand.Text(), log: o.Logger, seen: w.tasks.see,
+		idle: w.caller.call,
 	}
 	w.announcer = &announcer{
-		temporal: temporal, group: o.Group, worker: o.WorkerID, every: o.ObserveInterval, log: o.Logger, held: w.tasks.held,
+		temporal: temporal, group: o.Group, worker: o.WorkerID, every: announceEvery, log: o.Logger, held: w.tasks.held,
 	}
 	w.tasks.retired = w.announcer.retire
 	w.failed = make(chan error, 1)
 	w.runners = make(chan struct{})
 	w.done = make(chan struct{})
+}
+
+// groupStore is what a worker needs of a store, but for its loops.
+type groupStore interface {
+	taskStore
+	activities.CoordinationStore
+}
+
+// temporalClient is what a worker needs of a Temporal client, but for its servers.
+type temporalClient interface {
+	signaller
+	workflowStarter
+}
+
+func (w *Worker) alone() bool { return w.tasks.alone() }
+
+// self is what the worker says of itself with every heartbeat.
+func (w *Worker) self() carillon.Member {
+	o := w.options
+	m := carillon.Member{Worker: o.WorkerID, Capacity: o.Capacity, Zone: o.Zone, Labels: o.Labels, Version: o.buildID}
+	for _, t := range w.tasks.statuses() {
+		m.Holds = append(m.Holds, t.Task)
+	}
+	return m
 }
 
 // ID is the worker's id within its group.
@@ -141,6 +176,8 @@ func (w *Worker) launch() {
 
 	var runners, rest sync.WaitGroup
 	runners.Go(func() { w.tasks.run(first) })
+	runners.Go(func() { w.member.run(first) })
+	runners.Go(func() { w.caller.run(first) })
 	runners.Go(func() { w.announcer.run(first) })
 	serve := func(ctx context.Context, run func(context.Context) error) func() {
 		return func() {

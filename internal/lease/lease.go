@@ -27,9 +27,11 @@ func Backoff() *backoff.ExponentialBackOff {
 }
 
 // Acquire asks for a lease until it has it or ctx ends. Each call asks as another owner, so that the lease of a loop that has
-// ended is never mistaken for its own. What goes wrong is reported and tried again.
+// ended is never mistaken for its own. A standby asks only when the lease may have lapsed. What goes wrong is reported and
+// tried again.
 func Acquire(
-	ctx context.Context, clock *store.Clock, worker string, acquire func(owner string) (store.Token, error), failed func(error),
+	ctx context.Context, clock *store.Clock, worker string, standby bool,
+	acquire func(owner string) (store.Token, error), failed func(error),
 ) (store.Token, error) {
 	var nonce [6]byte
 	_, _ = rand.Read(nonce[:]) // never fails: crypto/rand ends the program instead
@@ -47,7 +49,10 @@ func Acquire(
 		var held *store.HeldError
 		if errors.As(err, &held) {
 			wait.Reset()
-			pause = min(clock.Until(held.UntilMilli)+time.Millisecond, Poll)
+			pause = clock.Until(held.UntilMilli) + time.Millisecond
+			if !standby {
+				pause = min(pause, Poll)
+			}
 			pause += mathrand.N(pause/10 + 1) // those who wait for the same lease do not all ask at once
 		} else {
 			failed(err)

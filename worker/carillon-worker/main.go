@@ -21,6 +21,7 @@ import (
 	"syscall"
 
 	"go.temporal.io/sdk/client"
+	sdkworker "go.temporal.io/sdk/worker"
 
 	"github.com/carillon-io/carillon"
 	"github.com/carillon-io/carillon/store"
@@ -60,6 +61,7 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 	}
 	defer temporalClient.Close()
 
+	sdkworker.SetStickyWorkflowCacheSize(s.stickyCache)
 	o := s.worker
 	o.Temporal, o.Namespace, o.Redis, o.Logger = temporalClient, clientOptions.Namespace, redisClient, log
 	w, err := worker.New(ctx, o)

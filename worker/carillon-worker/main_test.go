@@ -64,23 +64,27 @@ func TestParse(t *testing.T) {
 	require.Equal(t, carillon.DefaultGroup, s.worker.Group)
 	require.Equal(t, 1, s.worker.LanesPerSlot)
 	require.False(t, s.worker.Webhook.AllowPrivate)
+	require.Equal(t, 10_000, s.stickyCache)
 
 	s, err = parse([]string{"--redis-url-file", file}, env("CARILLON_REDIS_URL", "redis://:p@env"), &buffer{})
 	require.NoError(t, err)
 	require.Equal(t, "redis://:from-file@h", s.redisURL)
 
-	s, err = parse([]string{"--lanes", "3", "--webhook-allow-networks", "10.0.0.0/8, fd00::/8"}, env(
+	s, err = parse([]string{"--lanes", "3", "--zone", "b", "--capacity", "2", "--webhook-allow-networks", "10.0.0.0/8, fd00::/8"}, env(
 		"CARILLON_REDIS_URL", "redis://:p@env", "CARILLON_LANES", "2", "CARILLON_GROUP", "g", "CARILLON_SLOTS", "64",
-		"CARILLON_WEBHOOK_ALLOW_PRIVATE", "true", "CARILLON_LOG_LEVEL", "debug"), &buffer{})
+		"CARILLON_WEBHOOK_ALLOW_PRIVATE", "true", "CARILLON_LOG_LEVEL", "debug", "CARILLON_STICKY_CACHE", "0"), &buffer{})
 	require.NoError(t, err)
 	require.Equal(t, "redis://:p@env", s.redisURL)
 	require.Equal(t, 3, s.worker.LanesPerSlot, "a flag wins")
 	require.Equal(t, 64, s.worker.Store.Slots)
+	require.Equal(t, "b", s.worker.Zone)
+	require.Equal(t, 2, s.worker.Capacity)
 	require.Equal(t, "g", s.worker.Group)
 	require.True(t, s.worker.Webhook.AllowPrivate)
 	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
 		s.worker.Webhook.AllowNetworks)
 	require.Equal(t, "DEBUG", s.logLevel.String())
+	require.Zero(t, s.stickyCache)
 }
 
 func TestParseWhatDoesNotFit(t *testing.T) {
@@ -95,6 +99,7 @@ func TestParseWhatDoesNotFit(t *testing.T) {
 		"no file":        {[]string{"--redis-url-file", "/does/not/exist"}, env(), "redis-url-file"},
 		"unknown flag":   {[]string{"--lane", "1"}, env(), "flags"},
 		"argument":       {[]string{"--lanes", "1", "more"}, env(), "flags"},
+		"sticky cache":   {[]string{"--sticky-cache", "-1"}, env(), "sticky-cache"},
 		"no number":      {[]string{"--lanes", "many"}, env(), "flags"},
 		"no number, env": {nil, env("CARILLON_LANES", "many"), "CARILLON_LANES"},
 		"log format":     {[]string{"--log-format", "xml"}, env(), "log-format"},

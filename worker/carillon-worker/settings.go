@@ -23,6 +23,8 @@ import (
 type settings struct {
 	worker   worker.Options
 	redisURL string
+	// stickyCache is of the process, not of a worker: the SDK has one for all.
+	stickyCache int
 
 	profile, configFile, address, namespace, codecEndpoint string
 
@@ -65,6 +67,9 @@ func parse(args []string, env func(string) (string, bool), out io.Writer) (*sett
 	f.IntVar(&s.worker.Store.Slots, "slots", 0,
 		"how many slots a new group gets, a power of two (default: 16, or what the group has)")
 	f.IntVar(&s.worker.Store.Number, "store", 0, "the `number` of the store within its group")
+	f.IntVar(&s.worker.Capacity, "capacity", 1,
+		"this worker's share of the tasks: one of 2 gets twice as many as one of 1")
+	f.StringVar(&s.worker.Zone, "zone", "", "the `zone` that the worker runs in: others of another zone stand by for its tasks")
 	f.IntVar(&s.worker.LanesPerSlot, "lanes", 1, "how many lanes each slot has; the same for all workers of a group")
 	f.IntVar(&s.worker.Concurrency, "concurrency", 0, "how many deliveries of one lane may be under way (default: 64)")
 	f.DurationVar(&s.worker.Store.LookAhead, "look-ahead", 0,
@@ -76,6 +81,8 @@ func parse(args []string, env func(string) (string, bool), out io.Writer) (*sett
 	f.BoolVar(&s.worker.Webhook.AllowPrivate, "webhook-allow-private", false, "let webhooks go to private addresses")
 	f.StringVar(&networks, "webhook-allow-networks", "", "let webhooks go to these private networks, `10.1.0.0/16,…`")
 	f.DurationVar(&s.worker.StopTimeout, "stop-timeout", 0, "how long a graceful stop may take (default: 30s)")
+	f.IntVar(&s.stickyCache, "sticky-cache", 10_000,
+		"how many workflows stay in memory between their tasks; 0: none, each is replayed from its history")
 	f.StringVar(&s.profile, "profile", "", "the `name` of a profile in Temporal's configuration (default: TEMPORAL_PROFILE)")
 	f.StringVar(&s.configFile, "config-file", "",
 		"Temporal's configuration `file` (default: TEMPORAL_CONFIG_FILE, or temporal.toml)")
@@ -100,6 +107,9 @@ func parse(args []string, env func(string) (string, bool), out io.Writer) (*sett
 	}
 	if f.NArg() > 0 {
 		return nil, carillon.InvalidArgument("flags", "%q is no flag; this command takes no arguments", f.Arg(0))
+	}
+	if s.stickyCache < 0 {
+		return nil, carillon.InvalidArgument("sticky-cache", "%d is negative", s.stickyCache)
 	}
 	if s.logFormat != "text" && s.logFormat != "json" {
 		return nil, carillon.InvalidArgument("log-format", "%q is neither text nor json", s.logFormat)
