@@ -85,7 +85,7 @@ func (a *app) build(name string) *cli.App {
 	if name == extensionName {
 		root.HelpName = "temporal timer"
 		root.Usage = "timers by the million, beside Temporal's own"
-		root.Commands = append(a.timerCommands(), a.partitionCommand(), a.deadCommand())
+		root.Commands = append(a.timerCommands(), a.partitionCommand(), a.deadCommand(), a.groupCommand(), a.workerCommand())
 	} else {
 		root.Description = "Try it:\n\n" +
 			"  carillon demo                  see a thousand timers fire\n" +
@@ -96,7 +96,8 @@ func (a *app) build(name string) *cli.App {
 			{
 				Name: "timer", Usage: "create timers, look at them, change them", Subcommands: a.timerCommands(),
 			},
-			a.partitionCommand(), a.deadCommand(),
+			a.partitionCommand(), a.deadCommand(), a.benchCommand(),
+			a.groupCommand(), a.workerCommand(),
 		}
 	}
 	for _, c := range root.Commands {

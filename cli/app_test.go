@@ -88,8 +88,20 @@ func TestWhatIsNotExpectedIsRefused(t *testing.T) {
 		"dev --slots 3":                                                   "power of two",
 		"dev --port 70000":                                                "is no port",
 		"dev --log-level loud":                                            "--log-level",
+		"group describe --watch --interval 1ms":                           "less than",
+		"group describ":                                                   "Did you mean carillon group describe?",
+		"worker drain":                                                    "which worker?",
+		"worker drain --worker-id a/b":                                    "--worker-id",
 		"demo --timers 0":                                                 "--timers",
 		"demo --within 1ms":                                               "--within",
+		"bench stor":                                                      "Did you mean carillon bench store?",
+		"bench store --timers 0":                                          "--timers",
+		"bench store --batch 501":                                         "--batch",
+		"bench store --rounds -1":                                         "--rounds",
+		"bench store --payload-bytes 300000":                              "--payload-bytes",
+		"bench store --payload-bytes 10000":                               "take a smaller --batch",
+		"bench store --redis-url redis://h --embedded-redis":              "leave it out",
+		"bench store --redis-url nonsense":                                "redis_url",
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
@@ -198,7 +210,7 @@ func (fullDisk) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
 func TestABrokenPipeIsNoError(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"text", "json", "jsonl"} {
-		for _, command := range []string{"timer list", "timer count", "partition list", "timer watch"} {
+		for _, command := range []string{"timer list", "timer count", "partition list", "timer watch", "group describe"} {
 			h := newHarness()
 			h.listed = []carillon.TimerInfo{{TimerID: testID(1)}}
 			args := append(strings.Fields(command), "-o", format)

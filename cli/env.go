@@ -28,6 +28,9 @@ type Env struct {
 	Connect func(ctx context.Context, to Connection) (starter.Timers, error)
 	// StartPlatform starts what dev and demo run on. Nil: this binary has none.
 	StartPlatform func(ctx context.Context, options PlatformOptions) (Platform, error)
+	// StartRedis starts the Redis that bench measures; embedded takes the one inside even if there is a real one. Nil: this
+	// binary has none.
+	StartRedis func(ctx context.Context, embedded bool) (RedisServer, error)
 	// Version of this build.
 	Version string
 }

@@ -39,6 +39,9 @@ type fakeTimers struct {
 	listErr    error // after what is listed
 	count      carillon.CountTimersResult
 	partitions carillon.ListPartitionsResult
+	group      carillon.DescribeGroupResult
+	looks      []carillon.DescribeGroupInput
+	drains     []carillon.DrainWorkerInput
 	hang       bool // Count gives no answer
 }
 
@@ -144,6 +147,43 @@ func (f *fakeTimers) Count(ctx context.Context, _ carillon.CountTimersInput) (ca
 
 func (f *fakeTimers) ListPartitions(context.Context) (carillon.ListPartitionsResult, error) {
 	return f.partitions, f.err
+}
+
+func (f *fakeTimers) DescribeGroup(
+	_ context.Context, in carillon.DescribeGroupInput,
+) (carillon.DescribeGroupResult, error) {
+	f.looks = append(f.looks, in)
+	out := f.group
+	if in.WithoutTasks {
+		out.Tasks = nil
+	}
+	return out, f.err
+}
+
+// DrainWorker knows the workers of the group.
+func (f *fakeTimers) DrainWorker(
+	_ context.Context, in carillon.DrainWorkerInput,
+) (carillon.DrainWorkerResult, error) {
+	f.drains = append(f.drains, in)
+	at, others := -1, 0
+	for i, w := range f.group.Workers {
+		if w.Worker == in.Worker {
+			at = i
+		} else if !w.Draining {
+			others++
+		}
+	}
+	switch {
+	case f.err != nil:
+		return carillon.DrainWorkerResult{}, f.err
+	case at < 0:
+		return carillon.DrainWorkerResult{}, carillon.Errorf(
+			carillon.TypeNotFound, "no living worker %q; there is: a", in.Worker)
+	case !in.Undo && !in.EvenLast && others == 0:
+		return carillon.DrainWorkerResult{}, carillon.InvalidArgument("even_last", "nobody could take its tasks")
+	}
+	f.group.Workers[at].Draining = !in.Undo
+	return carillon.DrainWorkerResult{Worker: f.group.Workers[at].Member}, nil
 }
 
 func (f *fakeTimers) Close() error {

@@ -44,17 +44,23 @@ func (p *printer) partitions(result carillon.ListPartitionsResult) error {
 		}
 		return distance(until.Sub(p.now()))
 	}
+	assigned := func(to, worker string) string {
+		if to != "" && worker != "" && to != worker {
+			return to + " (not there)"
+		}
+		return to
+	}
 	parts := p.list(
 		column{name: "STORE", right: true}, column{name: "SLOT", right: true}, column{name: "SEGMENT", right: true},
 		column{name: "STATE"}, column{name: "ENTRIES", right: true}, column{name: "NEXT DUE"}, column{name: "LEASE ENDS"},
-		column{name: "SWEEPER"},
+		column{name: "ASSIGNED TO"}, column{name: "SWEEPER"},
 	)
 	for _, i := range result.Partitions {
 		err := parts.add(struct {
 			Kind string `json:"kind"`
 			carillon.PartitionInfo
 		}{"partition", i}, num(i.Store), num(i.Slot), num(i.Segment), i.State, thousands(i.Entries), stamp(i.NextDue),
-			lease(i.Sweeper, i.LeaseUntil), i.Sweeper)
+			lease(i.Sweeper, i.LeaseUntil), assigned(i.Assigned, i.Worker), i.Sweeper)
 		if err != nil {
 			return err
 		}
@@ -74,6 +80,7 @@ func (p *printer) partitions(result carillon.ListPartitionsResult) error {
 		column{name: "QUEUE", right: true},
 		column{name: "HELD", right: true},
 		column{name: "LEASE ENDS"},
+		column{name: "ASSIGNED TO"},
 		column{name: "HOLDER"},
 	)
 	for _, i := range result.Lanes {
@@ -81,7 +88,7 @@ func (p *printer) partitions(result carillon.ListPartitionsResult) error {
 			Kind string `json:"kind"`
 			carillon.LaneInfo
 		}{"lane", i}, num(i.Store), num(i.Slot), num(i.Lane), thousands(i.Queue), thousands(i.Held),
-			lease(i.Holder, i.LeaseUntil), i.Holder)
+			lease(i.Holder, i.LeaseUntil), assigned(i.Assigned, i.Worker), i.Holder)
 		if err != nil {
 			return err
 		}

@@ -62,3 +62,12 @@ type Platform interface {
 	// Stop stops all parts in good order. ctx bounds it.
 	Stop(ctx context.Context) error
 }
+
+// RedisServer is a Redis of the app's own, running.
+type RedisServer interface {
+	// URL is where it listens, Kind says in words what it is.
+	URL() string
+	Kind() string
+	// Stop ends it and forgets what it holds.
+	Stop() error
+}

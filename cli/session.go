@@ -110,11 +110,16 @@ func (s *session) probe(ctx context.Context) error {
 
 // confirm asks whether to go on with many timers.
 func (in *invocation) confirm(question string) error {
+	return in.ask(question, "this may change many timers: look at them first with --dry-run, then say --yes")
+}
+
+// ask asks whether to go on. Where there is nobody to ask, that is an error with the warning.
+func (in *invocation) ask(question, warning string) error {
 	if in.Bool(flagYes) {
 		return nil
 	}
 	if !in.IsTerminal(in.Stdin) {
-		return flagError(flagYes, "this may change many timers: look at them first with --dry-run, then say --yes")
+		return flagError(flagYes, "%s", warning)
 	}
 	fmt.Fprint(in.Stderr, question+" [y/N] ")
 	answer, err := bufio.NewReader(in.Stdin).ReadString('\n')

@@ -309,15 +309,20 @@ func TestCountAndPartitions(t *testing.T) {
 
 	h.partitions = carillon.ListPartitionsResult{
 		Partitions: []carillon.PartitionInfo{
-			{Slot: 1, State: "open", Entries: 5000, Sweeper: "t", LeaseUntil: epoch.Add(3 * time.Second)},
+			{
+				Slot: 1, State: "open", Entries: 5000, Sweeper: "t", LeaseUntil: epoch.Add(3 * time.Second), Worker: "w",
+				Assigned: "v",
+			},
 			{Slot: 2},
 		},
-		Lanes: []carillon.LaneInfo{{Slot: 1, Queue: 7, Holder: "x"}},
+		Lanes: []carillon.LaneInfo{{Slot: 1, Queue: 7, Holder: "x", Worker: "w", Assigned: "w"}},
 	}
 	require.Zero(t, h.run(t.Context(), "partition", "list"))
 	require.Contains(t, h.stdout.String(), "5,000")
 	require.Contains(t, h.stdout.String(), "in 3s")
 	require.Contains(t, h.stdout.String(), "nobody")
+	require.Contains(t, h.stdout.String(), "v (not there)")
+	require.Equal(t, 1, strings.Count(h.stdout.String(), "not there"))
 	require.Zero(t, h.run(t.Context(), "partition", "list", "-o", "json"))
 	var got carillon.ListPartitionsResult
 	require.NoError(t, json.Unmarshal(h.stdout.Bytes(), &got))

@@ -11,6 +11,6 @@ import (
 
 func main() {
 	env := cli.OSEnv()
-	env.StartPlatform = platform.Start
+	env.StartPlatform, env.StartRedis = platform.Start, platform.StartRedis
 	os.Exit(cli.Main(env, os.Args))
 }

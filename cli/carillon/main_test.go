@@ -30,6 +30,7 @@ func TestMain(m *testing.M) {
 //	killimport FILE N     run carillon timer import and kill -9 it once the journal tells of N answered batches
 //	field FILE NAME WANT  see that a JSON document's field (a.b for one within another) has a value
 //	code N PROGRAM ...    run a program that must end with the exit code
+//	members GROUP ID ...  have workers that run nothing live in a group at REDIS, until the script ends
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -44,7 +45,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"dev": startDev, "stopdev": stopDev, "lines": writeLines, "killimport": killImport, "field": checkField,
-			"code": checkCode,
+			"code": checkCode, "members": startMembers,
 		},
 	})
 }

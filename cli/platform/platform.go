@@ -63,6 +63,11 @@ func Start(ctx context.Context, o cli.PlatformOptions) (cli.Platform, error) {
 	return p, nil
 }
 
+// StartRedis starts a Redis alone, as Start would. It is cli.Env.StartRedis.
+func StartRedis(ctx context.Context, embedded bool) (cli.RedisServer, error) {
+	return devserver.StartRedis(ctx, devserver.RedisOptions{Embedded: embedded})
+}
+
 func (p *Platform) start(ctx context.Context, o cli.PlatformOptions) (err error) {
 	p.server, err = devserver.Start(ctx, devserver.Options{
 		DataDir:  o.DataDir,
