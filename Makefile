@@ -45,12 +45,14 @@ help: ## Print this list
 .PHONY: test
 test: $(WITHREDIS) ## All tests of the three modules, on a real Redis
 	$(GO) build $(MODULES)
+	$(GO) build -tags faultpoints -o /dev/null ./worker/carillon-worker
 	$(WITHREDIS) $(WITHREDIS_FLAGS) -- $(MAKE) --no-print-directory test-given-redis
 
 .PHONY: test-given-redis
 test-given-redis:
-	$(GOTEST) -timeout 6m $(TESTFLAGS) $(ROOT)
-	$(GOTEST) -timeout 8m -p 1 $(TESTFLAGS) ./cli/... ./integration/...
+	$(GOTEST) -tags faultpoints ./internal/fault
+	$(GOTEST) -timeout 8m $(TESTFLAGS) $(ROOT)
+	$(GOTEST) -timeout 20m -p 1 $(TESTFLAGS) ./cli/... ./integration/...
 
 .PHONY: test-root
 test-root: ## The root module's tests, quick: no Docker, no Temporal server
@@ -62,11 +64,14 @@ race: $(WITHREDIS) ## The root module's tests under the race detector, on a real
 
 .PHONY: faults
 faults: $(WITHREDIS) ## Longer runs with crashes, pauses and slot migrations
-	CARILLON_FAULTS=1 $(WITHREDIS) $(WITHREDIS_FLAGS) -- $(GOTEST) -timeout 20m -p 1 $(TESTFLAGS) ./integration/...
+	CARILLON_FAULTS=1 $(WITHREDIS) $(WITHREDIS_FLAGS) -- $(GOTEST) -timeout 40m -p 1 $(TESTFLAGS) ./integration/...
 
+# Each run ends with a line that begins with "soak:". TESTFLAGS='-run TestSoakKilledWorker' takes one of them;
+# CARILLON_SOAK_ROUNDS (100) and CARILLON_SOAK_CHECKS (5000) make them shorter or longer.
 .PHONY: soak
 soak: $(WITHREDIS) ## Runs of an hour or more, on a real Redis
-	CARILLON_SOAK=1 $(WITHREDIS) $(WITHREDIS_FLAGS) -- $(GOTEST) -timeout 6h -p 1 -v $(TESTFLAGS) ./integration/...
+	CARILLON_SOAK=1 $(WITHREDIS) $(WITHREDIS_FLAGS) -- $(GO) test -count=1 -timeout 12h -v -run '^TestSoak' $(TESTFLAGS) \
+		./integration
 
 # Each target runs alone, in the folder's own package: go test takes one fuzz target at a time.
 .PHONY: fuzz
@@ -96,6 +101,7 @@ bench: $(WITHREDIS) ## The benchmarks: BENCH names them, BENCHTIME=1x runs each 
 .PHONY: lint
 lint: $(GOLANGCI) $(WORKFLOWCHECK) ## golangci-lint on the three modules, workflowcheck on the workflows
 	$(GOLANGCI) run $(MODULES)
+	$(GOLANGCI) run --build-tags faultpoints ./internal/fault
 	$(WORKFLOWCHECK) ./workflows/...
 
 .PHONY: fix
