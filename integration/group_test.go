@@ -58,10 +58,12 @@ func (c *crowd) kill(id string) {
 // ids are those of the workers that run, sorted.
 func (c *crowd) ids() []string { return slices.Sorted(maps.Keys(c.workers)) }
 
-// leases are the live leases: task → token.
-func (c *crowd) leases() map[string]string {
+func (c *crowd) leases() map[string]string { return leases(c.Group) }
+
+// leases are the live leases of a group: task → token.
+func leases(g *harness.Group) map[string]string {
 	out := map[string]string{}
-	r, err := c.Store.ListPartitions(context.Background())
+	r, err := g.Store.ListPartitions(context.Background())
 	if err != nil {
 		return out
 	}

@@ -2,7 +2,6 @@ package firing
 
 import (
 	"context"
-	"sync"
 	"time"
 )
 
@@ -18,7 +17,6 @@ type watch struct {
 	seen    string // the greatest entry id that has been shown
 	waiting bool   // a command is under way
 	shown   chan answer
-	running sync.WaitGroup
 }
 
 type answer struct {
@@ -32,21 +30,19 @@ func (s *server) watch(ctx context.Context) *watch {
 	return w
 }
 
-// stop ends the command that is under way, and waits for that.
-func (w *watch) stop() {
-	w.cancel()
-	w.running.Wait()
-}
+// stop lets go of the command that is under way. It does not wait for it: Redis' client does not interrupt what it has sent, so
+// that it may last for another watchTime, or until the store is closed.
+func (w *watch) stop() { w.cancel() }
 
 // await returns when there is an entry after the given one, when the pause is over, or when the reader has to stop.
 func (w *watch) await(after string, pause time.Duration) error {
 	if !w.waiting {
 		w.waiting = true
 		from, slot := maxID(after, w.seen), w.s.lane.o.Lane.Slot
-		w.running.Go(func() {
+		go func() {
 			seen, err := w.s.lane.o.Store.Wait(w.ctx, slot, from, watchTime)
-			w.shown <- answer{seen: seen, err: err}
-		})
+			w.shown <- answer{seen: seen, err: err} // there is room for the one answer
+		}()
 	}
 	over := time.NewTimer(pause)
 	defer over.Stop()
