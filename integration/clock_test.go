@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"regexp"
 	"testing"
 	"time"
 
@@ -37,6 +38,31 @@ func TestClocksThatDisagreeByAnHour(t *testing.T) {
 			t.Log(r)
 			require.Empty(t, withoutStrangers(r.Broken))
 			require.Zero(t, r.Duplicates)
+		})
+	}
+}
+
+// A worker process whose own clock is an hour off, either way, fires neither early nor late, and its log shows the clock.
+func TestWorkerWhoseClockIsAnHourOff(t *testing.T) {
+	longer(t)
+	for _, offset := range []time.Duration{time.Hour, -time.Hour} {
+		t.Run(offset.String(), func(t *testing.T) {
+			g := harness.NewGroup(t, store.Options{Slots: 4}, starterOptions)
+			hooks := startWebhooks(t, g)
+			worker := g.StartShifted(t, "worker", offset, "--log-level", "info")
+			g.WaitForLanes(t, "worker")
+			g.ReadMailbox(t, "client")
+			const n = 2000
+			ask(t, g, spread(g.Store.Clock(0).Now().Add(time.Second), n, 15*time.Second, hooks.URL))
+			r := g.Verify(t, n)
+			require.Zero(t, r.Duplicates)
+			require.Less(t, r.Max, 10*time.Second)
+
+			stamp := regexp.MustCompile(`time=(\S+)`).FindStringSubmatch(worker.Log())
+			require.NotEmpty(t, stamp, worker.Log())
+			at, err := time.Parse(time.RFC3339Nano, stamp[1])
+			require.NoError(t, err)
+			require.InDelta(t, offset.Minutes(), time.Until(at).Minutes(), 10, "its clock really is off")
 		})
 	}
 }
