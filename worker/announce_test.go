@@ -115,7 +115,7 @@ func TestAnnounceWhileTemporalIsAway(t *testing.T) {
 func TestAnnounceThatATaskIsNoMore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		_, temporal, a := startAnnouncing(t, 1)
+		_, temporal, a := startAnnouncing(t, 0)
 		temporal.setError(errors.New("away"))
 		a.retire(sweepTask(0, 5))
 		a.retire(sweepTask(0, 6))

@@ -30,6 +30,7 @@ type tasks struct {
 	log      *slog.Logger
 	retired  func(carillon.Task) // is told which tasks are no more
 	news     chan struct{}       // holds one: the view has changed
+	all      []carillon.Task     // that there are, as far as is known; run's own
 
 	mu      sync.Mutex
 	view    *view // nil: nothing is known yet
@@ -117,15 +118,16 @@ func (t *tasks) lanesOf() []carillon.Task {
 // observe looks which segments there are, runs what is to be run, and does what has to be done about the segments.
 func (t *tasks) observe(ctx, runners context.Context) error {
 	segments, err := t.store.Segments(ctx)
+	if err == nil || t.all == nil { // else there is what there was
+		t.all = t.lanesOf()
+		for _, s := range segments {
+			t.all = append(t.all, t.sweep(s.Partition))
+		}
+	}
+	t.share(runners)
 	if err != nil {
-		t.share(runners, t.known()) // the lanes go on, and whatever was known
 		return fmt.Errorf("observe: %w", err)
 	}
-	all := t.lanesOf()
-	for _, s := range segments {
-		all = append(all, t.sweep(s.Partition))
-	}
-	t.share(runners, all)
 	var errs []error
 	for _, s := range segments {
 		errs = append(errs, t.keep(ctx, s))
@@ -133,21 +135,9 @@ func (t *tasks) observe(ctx, runners context.Context) error {
 	return errors.Join(errs...)
 }
 
-// known are the lanes, and the sweepers that run here.
-func (t *tasks) known() []carillon.Task {
-	all := t.lanesOf()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for task := range t.running {
-		if task.Kind == carillon.TaskSweep {
-			all = append(all, task)
-		}
-	}
-	return all
-}
-
 // share starts and stops runners, so that this worker runs its share of all tasks.
-func (t *tasks) share(ctx context.Context, all []carillon.Task) {
+func (t *tasks) share(ctx context.Context) {
+	all := t.all
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.view == nil {
