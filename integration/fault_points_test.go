@@ -23,7 +23,7 @@ type leg struct {
 	point fault.Point
 	pass  int
 	// leaves says that the point is passed only by a worker that has its leases and is told to stop, relieved that another
-	// one has to wait for what it leaves. A relieved leg is the last one of its relay.
+	// one has to wait for what it leaves.
 	leaves, relieved bool
 }
 
@@ -47,7 +47,7 @@ var relays = map[string][]leg{
 		{point: fault.LaneDelivering, pass: 5},
 		{point: fault.LaneDelivered, pass: 3},
 		{point: fault.LaneCompleted, pass: 3},
-		{point: fault.LaneLeaving, pass: 2, leaves: true},
+		{point: fault.LaneLeaving, pass: 2, leaves: true, relieved: true},
 		{point: fault.LaneReleased, pass: 1, leaves: true},
 		{point: fault.LaneRelieved, pass: 2, leaves: true, relieved: true},
 	},
@@ -67,6 +67,7 @@ var relays = map[string][]leg{
 // created twice or comes twice into a mailbox. In a longer run they also stand still until their leases are gone, and lose
 // answers.
 func TestEveryFaultPoint(t *testing.T) {
+	longer(t)
 	var all []fault.Point
 	for _, legs := range relays {
 		for _, l := range legs {
@@ -128,6 +129,14 @@ func (r *relay) id(kind string) string {
 	return fmt.Sprintf("%s-%d", kind, r.number)
 }
 
+func (r *relay) stopPlain() {
+	if r.plain != nil {
+		r.plain.AskToStop()
+		r.plain.WaitUntilEnded(r.t)
+		r.plain = nil
+	}
+}
+
 func (r *relay) startPlain() {
 	r.plain = r.g.StartProcess(r.t, r.id("plain"), r.arguments()...)
 }
@@ -136,12 +145,11 @@ func (r *relay) startPlain() {
 func (r *relay) run(l leg) {
 	r.t.Helper()
 	began := time.Now()
-	p := r.g.StartFaulty(r.t, r.id(string(l.point)), fmt.Sprintf("%s=%s@%d", l.point, r.what(l.point), l.pass), r.arguments()...)
-	if r.plain != nil { // it hands over
-		r.plain.AskToStop()
-		r.plain.WaitUntilEnded(r.t)
-		r.plain = nil
+	if l.leaves { // alone it has nobody to leave anything to before its time
+		r.stopPlain()
 	}
+	p := r.g.StartFaulty(r.t, r.id(string(l.point)), fmt.Sprintf("%s=%s@%d", l.point, r.what(l.point), l.pass), r.arguments()...)
+	r.stopPlain() // it hands over
 	if l.leaves {
 		r.g.WaitForLanes(r.t, p.ID)
 		if l.relieved {

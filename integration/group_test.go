@@ -187,6 +187,7 @@ func TestJoinAndDeathMoveAsLittleAsPossible(t *testing.T) {
 	before := c.leases()
 	c.join(1)
 	c.settle("a third one joins")
+	c.controlled(1) // and nobody has what is another's
 	moved := 0
 	for task, token := range c.leases() {
 		if token == before[task] {
@@ -200,6 +201,7 @@ func TestJoinAndDeathMoveAsLittleAsPossible(t *testing.T) {
 	before = c.leases()
 	c.kill("w1")
 	c.settle("one is killed")
+	c.controlled(1)
 	for task, token := range before {
 		if store.Token(token).Worker() != "w1" {
 			require.Equal(t, token, c.leases()[task], "%s had nothing to do with it", task)
@@ -302,6 +304,7 @@ func TestWedgedCoordinator(t *testing.T) {
 // While Temporal is away all workers are restarted: they share the tasks equally, and give way to the coordinator when it is
 // back.
 func TestGroupWithoutTemporal(t *testing.T) {
+	longer(t)
 	file := t.TempDir() + "/temporal.db"
 	start := func(port int) *devserver.Temporal {
 		server, err := devserver.StartTemporal(context.Background(), devserver.TemporalOptions{Port: port, DBFile: file})

@@ -29,6 +29,7 @@ type runner struct {
 
 	// standby says how the next loop waits for the lease: only until it has lapsed.
 	standby atomic.Bool
+	stoodIn time.Time // when it was first seen to hold a lease as a standby; tasks' own
 
 	mu      sync.Mutex
 	current *tenure
@@ -85,6 +86,20 @@ func (r *runner) stop() { r.cancel() }
 func (r *runner) holds() bool {
 	t := r.tenure()
 	return t != nil && t.Status().Lease != ""
+}
+
+// standInTime is how long a standby keeps what it has taken at the least: by then it is known whether the owner lives.
+const standInTime = carillon.MemberTTL + 2*carillon.MemberHeartbeat
+
+// standsIn says whether it holds a lease that it has taken as a standby a short while ago.
+func (r *runner) standsIn() bool {
+	if !r.standby.Load() {
+		return false
+	}
+	if r.stoodIn.IsZero() {
+		r.stoodIn = time.Now()
+	}
+	return time.Since(r.stoodIn) < standInTime
 }
 
 func (r *runner) tenure() *tenure {

@@ -167,6 +167,8 @@ func (t *tasks) adjust(ctx context.Context, task carillon.Task, of string) {
 	case r.holds() && (want == owner || of == ""):
 		r.standby.Store(false) // it goes on
 		return
+	case r.holds() && r.standsIn():
+		return // who let it lapse may be dead, and nobody knows it yet
 	case r.holds():
 		t.leave(r) // it belongs to another worker that lives, who waits for it
 	case want != none && r.standby.Load() == (want == standby):

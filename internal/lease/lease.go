@@ -27,8 +27,8 @@ func Backoff() *backoff.ExponentialBackOff {
 }
 
 // Acquire asks for a lease until it has it or ctx ends. Each call asks as another owner, so that the lease of a loop that has
-// ended is never mistaken for its own. A standby asks only when the lease may have lapsed. What goes wrong is reported and
-// tried again.
+// ended is never mistaken for its own. A standby gives others a moment to take a lease that is free, and then asks only when it
+// may have lapsed. What goes wrong is reported and tried again.
 func Acquire(
 	ctx context.Context, clock *store.Clock, worker string, standby bool,
 	acquire func(owner string) (store.Token, error), failed func(error),
@@ -37,6 +37,13 @@ func Acquire(
 	_, _ = rand.Read(nonce[:]) // never fails: crypto/rand ends the program instead
 	owner := worker + "-" + hex.EncodeToString(nonce[:])
 	wait := Backoff()
+	if standby {
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-time.After(2 * Poll):
+		}
+	}
 	for {
 		token, err := acquire(owner)
 		if err == nil {

@@ -81,6 +81,13 @@ func newBoard(tasks []carillon.Task, members []carillon.Member) *board {
 	return b
 }
 
+// The layers of a pile.
+const (
+	assigned = iota // and held
+	stoodIn
+	notHeld
+)
+
 // find is the index of a worker.
 func (b *board) find(id string) int {
 	i, found := slices.BinarySearchFunc(b.workers, id, func(w worker, id string) int { return cmp.Compare(w.id, id) })
@@ -107,7 +114,6 @@ func (b *board) seat(current carillon.Assignments) {
 			}
 		}
 	}
-	// What its worker does not hold yet lies on top: it is given away first, since nothing has to be handed over.
 	holds := make([]bool, len(b.tasks))
 	for w := range b.workers {
 		for _, t := range b.workers[w].holds {
@@ -116,9 +122,21 @@ func (b *board) seat(current carillon.Assignments) {
 			}
 		}
 	}
-	for _, held := range []bool{true, false} {
+	// What lies on top is given away first: what its worker does not hold yet, since nothing has to be handed over; then what
+	// it holds without having been assigned, since it stood in for somebody.
+	for _, layer := range []int{assigned, stoodIn, notHeld} {
 		for i, w := range b.owner {
-			if w != nobody && b.workers[w].capacity > 0 && holds[i] == held {
+			if w == nobody || b.workers[w].capacity == 0 {
+				continue
+			}
+			at := assigned
+			switch {
+			case !holds[i]:
+				at = notHeld
+			case current[b.tasks[i]] != b.workers[w].id:
+				at = stoodIn
+			}
+			if at == layer {
 				b.give(i, w)
 			}
 		}
