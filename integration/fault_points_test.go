@@ -151,9 +151,16 @@ func (r *relay) run(l leg) {
 	p := r.g.StartFaulty(r.t, r.id(string(l.point)), fmt.Sprintf("%s=%s@%d", l.point, r.what(l.point), l.pass), r.arguments()...)
 	r.stopPlain() // it hands over
 	if l.leaves {
-		r.g.WaitForLanes(r.t, p.ID)
+		r.until(p, l, "it holds all leases", func() bool {
+			lanes, partitions := r.g.Holds(r.t, p.ID)
+			return lanes >= relaySlots && partitions >= relaySlots
+		})
 		if l.relieved {
 			r.startPlain()
+			r.until(p, l, "somebody is there to leave them to", func() bool {
+				lanes, _ := r.g.Holds(r.t, r.plain.ID)
+				return lanes > 0
+			})
 		}
 		p.AskToStop()
 	}
@@ -178,6 +185,13 @@ func (r *relay) run(l leg) {
 	}
 	p.AskToStop()
 	p.WaitUntilEnded(r.t)
+}
+
+// until waits for something, or until the accident has happened already: a worker that shares tasks with another one leaves
+// some before it is told to stop.
+func (r *relay) until(p *harness.Process, l leg, what string, f func() bool) {
+	r.t.Helper()
+	harness.Eventually(r.t, what, func() bool { return p.Struck(l.point, r.action) || f() })
 }
 
 // what is the action as a plan spells it. A pause is longer than the leases, and than an attempt to create.

@@ -1,8 +1,10 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -42,6 +44,7 @@ func TestAnnounceANewLease(t *testing.T) {
 		pass(3 * time.Second)
 		told := temporal.assigned()
 		require.Len(t, told, 3)
+		slices.SortFunc(told, func(a, b assigned) int { return cmp.Compare(a.id, b.id) })
 		for i, task := range []carillon.Task{fireTask(0, 0), fireTask(0, 1), sweepTask(0, 0)} {
 			a := told[i]
 			require.Equal(t, carillon.TaskWorkflowID("g", task), a.id)

@@ -123,6 +123,24 @@ func (f *fakeGroup) setRoster(r carillon.Roster, a carillon.Assignments) {
 	f.roster, f.assignments = r, a
 }
 
+func (f *fakeGroup) heartbeats() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.beats)
+}
+
+func (f *fakeGroup) assignmentReads() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.reads
+}
+
+func (f *fakeGroup) leavers() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.left)
+}
+
 func (f *fakeGroup) setHeartbeatError(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -50,6 +50,18 @@ func startMembership(t *testing.T) *place {
 	return p
 }
 
+func (p *place) idled() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.idles
+}
+
+func (p *place) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.views)
+}
+
 func (p *place) last() view {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -61,14 +73,14 @@ func TestMembershipHeartbeatsAndLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := startMembership(t)
 		pass(10*time.Second + time.Millisecond)
-		require.Len(t, p.group.beats, 11)
+		require.Equal(t, 11, p.group.heartbeats())
 		require.Equal(t, 1, p.group.reads, "no decision, nothing to read again")
-		require.Equal(t, 11, p.idles, "nobody controls")
+		require.Equal(t, 11, p.idled(), "nobody controls")
 		require.False(t, p.last().controlled)
 		last := p.last()
 		require.True(t, last.alone())
 		p.stop()
-		require.Equal(t, []string{"w"}, p.group.left)
+		require.Equal(t, []string{"w"}, p.group.leavers())
 	})
 }
 
@@ -77,7 +89,7 @@ func TestMembershipReadsWhatWasDecided(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := startMembership(t)
 		synctest.Wait()
-		idles := p.idles
+		idles := p.idled()
 		assigned := carillon.Assignments{fireTask(0, 0): "other"}
 		p.group.setRoster(carillon.Roster{
 			Members: members("other"), Control: carillon.Control{Epoch: 1, Number: 1, DecidedAt: time.Now()},
@@ -87,14 +99,14 @@ func TestMembershipReadsWhatWasDecided(t *testing.T) {
 		require.True(t, p.last().controlled)
 		last := p.last()
 		require.False(t, last.alone())
-		require.Equal(t, 2, p.group.reads)
+		require.Equal(t, 2, p.group.assignmentReads())
 		pass(3 * time.Second)
-		require.Equal(t, 2, p.group.reads)
-		require.Equal(t, idles, p.idles)
+		require.Equal(t, 2, p.group.assignmentReads())
+		require.Equal(t, idles, p.idled())
 		pass(carillon.ControlTTL)
 		require.False(t, p.last().controlled, "the decision is old, and nobody has looked since")
 		require.Equal(t, assigned, p.last().assigned, "but it is where all begin from")
-		require.Greater(t, p.idles, idles)
+		require.Greater(t, p.idled(), idles)
 	})
 }
 
@@ -103,13 +115,13 @@ func TestMembershipWhileTheStoreIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := startMembership(t)
 		synctest.Wait()
-		before := len(p.views)
+		before := p.count()
 		p.group.setHeartbeatError(errors.New("away"))
 		pass(10 * time.Second)
-		require.Len(t, p.views, before, "what was known stands")
+		require.Equal(t, before, p.count(), "what was known stands")
 		p.group.setHeartbeatError(nil)
 		pass(time.Second)
-		require.Greater(t, len(p.views), before)
+		require.Greater(t, p.count(), before)
 	})
 }
 

@@ -38,10 +38,14 @@ func (g *Group) StartFaulty(t testing.TB, id, plan string, args ...string) *Proc
 // WaitForStrike waits until something has happened at the point, as the plan says: kill, stop, pause or fail.
 func (p *Process) WaitForStrike(t testing.TB, point fault.Point, action string) {
 	t.Helper()
-	struck := fmt.Sprintf("carillon fault: %s: %s at pass", point, action)
 	Eventually(t, fmt.Sprintf("%s strikes at %s", action, point), func() bool {
-		return strings.Contains(p.Log(), struck) && (action != "kill" || !p.Alive())
+		return p.Struck(point, action) && (action != "kill" || !p.Alive())
 	})
+}
+
+// Struck says whether something has happened at the point.
+func (p *Process) Struck(point fault.Point, action string) bool {
+	return strings.Contains(p.Log(), fmt.Sprintf("carillon fault: %s: %s at pass", point, action))
 }
 
 // AskToStop asks the process to stop in good order, and does not wait for that.
