@@ -16,7 +16,7 @@ for i = 9, #ARGV, 2 do
   uniques[n] = sub(ARGV[i], 1, 9)
 end
 local recs = redis.call('HMGET', KEYS[2], unpack(uniques))
-local before = redis.call('HMGET', KEYS[5], unpack(uniques))
+local before = redis.call('HLEN', KEYS[5]) > 0 and redis.call('HMGET', KEYS[5], unpack(uniques)) or {}
 local recorded = redis.call('HLEN', KEYS[7])
 local out, payloads, acks, gone, apart, done, fired, claims, updates = {}, {}, {}, {}, {}, {}, {}, {}, {}
 local clients, room = {}, {}
